@@ -1,0 +1,36 @@
+"""The errors that featherface raises on purpose; their text is one line that names the input.
+
+Every command catches `FeatherFaceError`, prints its text and exits with a code other than 0; anything
+else that escapes is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class FeatherFaceError(Exception):
+    """Base of all expected failures."""
+
+
+class ImageError(FeatherFaceError):
+    """A picture that cannot be read or has the wrong shape, dtype or values."""
+
+
+class ModelError(FeatherFaceError):
+    """A model file that is missing, corrupt, foreign, or does not match its checksum."""
+
+
+class ConfigError(FeatherFaceError):
+    """A setting or config file with an unknown key, a wrong type or a value out of range."""
+
+
+class DataError(FeatherFaceError):
+    """A label, prediction or ground-truth file that does not say what its format says it should."""
+
+
+class MissingExtraError(FeatherFaceError):
+    """An optional part of featherface that is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed; this needs the {extra} extra: pip install 'featherface[{extra}]'"
+        )
