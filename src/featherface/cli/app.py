@@ -10,7 +10,7 @@ import typer
 from featherface.errors import FeatherFaceError
 
 # One module per group of commands; each has `register(app)` and imports its heavy rooms inside the command.
-COMMAND_MODULES: tuple[str, ...] = ()
+COMMAND_MODULES: tuple[str, ...] = ()  # filled as commands land
 
 
 def build_app() -> typer.Typer:
