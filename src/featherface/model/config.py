@@ -1,0 +1,108 @@
+"""What a FeatherFace network is made of: one frozen value per variant, written out as literals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from featherface.errors import ConfigError
+
+BackboneAttention = Literal["none", "cbam"]
+NeckAttention = Literal["none", "cbam", "coordinate"]
+HeadAttention = Literal["none", "coordinate_shared"]
+Context = Literal["plain", "deformable"]
+Shuffle = Literal["none", "channel", "block"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The layout of one network; validated once, when it is made."""
+
+    name: str
+    width: int
+    """Channels C of neck, context modules and heads (a multiple of 4)."""
+    neck_cells: int
+    """How many BiFPN cells follow each other."""
+    backbone_attention: BackboneAttention
+    """Attention on each of the backbone's three maps, as relu(x + attention(x))."""
+    neck_attention: NeckAttention
+    """Attention on each of the neck's three maps, as relu(x + attention(x))."""
+    context: Context
+    """The 3x3 convolutions of SSH: plain, or deformable with a modulator."""
+    shuffle: Shuffle
+    """After SSH: nothing, the parameter-free channel shuffle, or the learnable shuffle block."""
+    head_attention: HeadAttention = "none"
+    """Only the published V2 weights have attention here (one conv shared by both axes, ReLU, no bias)."""
+    refine: bool = False
+    """Three residual separable blocks: stride 4 into P3, at stride 16, and on P3 before its head."""
+    backbone_widths: tuple[tuple[int, ...], ...] = (
+        (8, 16, 32, 32, 64, 64),
+        (128, 128, 128, 128, 128, 128),
+        (256, 256),
+    )
+    """Output channels of the stem and every separable conv, stage by stage."""
+    strides: tuple[int, ...] = (8, 16, 32)
+    prior_sizes: tuple[tuple[int, ...], ...] = ((16, 32), (64, 128), (256, 512))
+    """Sides of the square priors of each level, in pixels."""
+    variances: tuple[float, float] = (0.1, 0.2)
+    """Scale of the centre (and landmark) deltas, and of the log-size deltas."""
+
+    def __post_init__(self) -> None:
+        if self.width < 8 or self.width % 4:
+            raise ConfigError(f"model {self.name}: width {self.width} must be a multiple of 4, at least 8")
+        if self.neck_cells < 1:
+            raise ConfigError(f"model {self.name}: neck_cells must be at least 1, not {self.neck_cells}")
+        if len(self.backbone_widths) != 3 or len(self.backbone_widths[0]) < 3:
+            raise ConfigError(f"model {self.name}: backbone_widths must hold three stages, the first from 3")
+        if not len(self.strides) == len(self.prior_sizes) == 3:
+            raise ConfigError(f"model {self.name}: strides and prior_sizes must each name three levels")
+        if len({len(sizes) for sizes in self.prior_sizes}) != 1:
+            raise ConfigError(f"model {self.name}: every level needs the same number of prior sizes")
+
+    @property
+    def priors_per_cell(self) -> int:
+        """Priors on each cell of a level's grid."""
+        return len(self.prior_sizes[0])
+
+
+PRESETS: dict[str, ModelConfig] = {
+    # The paper's V1 (Electronics 2025, 14(3), 517): 488,664 parameters. The teacher and the baseline.
+    "v1": ModelConfig(
+        name="v1",
+        width=52,
+        neck_cells=3,
+        backbone_attention="cbam",
+        neck_attention="cbam",
+        context="deformable",
+        shuffle="channel",
+    ),
+    # V2: Coordinate Attention after the neck, no deformable conv, 492,190 parameters.
+    "v2": ModelConfig(
+        name="v2",
+        width=64,
+        neck_cells=3,
+        backbone_attention="cbam",
+        neck_attention="coordinate",
+        context="plain",
+        shuffle="block",
+        refine=True,
+    ),
+    # A stand-in by width until the pruned one is there.
+    "nano_b": ModelConfig(
+        name="nano_b",
+        width=40,
+        neck_cells=3,
+        backbone_attention="cbam",
+        neck_attention="coordinate",
+        context="plain",
+        shuffle="block",
+        backbone_widths=((8, 8, 16, 16, 32, 32), (64, 64, 64, 64, 64, 64), (128, 128)),
+    ),
+}
+
+
+def preset(name: str) -> ModelConfig:
+    """The preset of that name; ConfigError names the ones there are."""
+    if name not in PRESETS:
+        raise ConfigError(f"no model preset {name!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]
