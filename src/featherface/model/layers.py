@@ -86,11 +86,13 @@ class ShuffleBlock(nn.Module):
         return F.relu(self.expand(self.mix(self.reduce(channel_shuffle(x)))))
 
 
-def deform_conv2d(x: Tensor, offsets: Tensor, modulator: Tensor, weight: Tensor) -> Tensor:
+def deform_conv2d(
+    x: Tensor, offsets: Tensor, modulator: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
     """Modulated deformable 3x3 conv, stride 1, padding 1 (Zhu 2019, "Deformable ConvNets v2", eq. 1).
 
     `x` (B, C, H, W); `offsets` (B, 18, H, W), for each of the nine taps (dy, dx) in pixels; `modulator`
-    (B, 9, H, W); `weight` (O, C, 3, 3). Samples are bilinear, zero outside. Written with torch's own ops, so
+    (B, 9, H, W); `weight` (O, C, 3, 3); `bias` (O,). Samples are bilinear, zero outside. Written with torch's own ops, so
     that it trains on every device without a compiled extension.
     """
     batch, channels, height, width = x.shape
@@ -104,7 +106,7 @@ def deform_conv2d(x: Tensor, offsets: Tensor, modulator: Tensor, weight: Tensor)
     samples = F.grid_sample(x, grid.reshape(batch, 9 * height, width, 2), align_corners=True)
     columns_of_samples = samples.reshape(batch, channels, 9, height, width) * modulator.unsqueeze(1)
     flat = columns_of_samples.reshape(batch, channels * 9, height, width)
-    return F.conv2d(flat, weight.reshape(weight.shape[0], channels * 9, 1, 1))
+    return F.conv2d(flat, weight.reshape(weight.shape[0], channels * 9, 1, 1), bias)
 
 
 class DeformableConv2d(nn.Module):
@@ -123,4 +125,4 @@ class DeformableConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         offsets = self.offset_conv(x)
         modulator = 2 * torch.sigmoid(self.modulator_conv(x))
-        return deform_conv2d(x, offsets, modulator, self.regular_conv.weight)
+        return deform_conv2d(x, offsets, modulator, self.regular_conv.weight, self.regular_conv.bias)

@@ -1,0 +1,154 @@
+"""The ONNX file that the detector runs: RGB 0-255 in, scores and deltas out, any height, width and batch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxslim
+import torch
+from torch import Tensor, nn
+
+from featherface.atomic import atomic_path
+from featherface.errors import ModelError
+from featherface.export.deform import ONNX_TRANSLATIONS, with_deform_operator
+from featherface.model.fold import folded
+from featherface.model.network import PAD_MULTIPLE, FeatherFace, count_parameters
+
+OPSET = 20
+OUTPUTS = ("scores", "box_deltas", "landmark_deltas")
+_BGR_MEAN = (104.0, 117.0, 123.0)
+_PARITY = 1e-4
+
+
+class Deployed(nn.Module):
+    """The network as shipped: RGB 0-255 in, `(scores (B, P), box_deltas, landmark_deltas)` out.
+
+    The channel swap lives in the stem's weights, softmax over (background, face) in the class heads as the
+    sigmoid of the difference of their logits; both are exact. The mean is subtracted as an op of its own,
+    because the stem pads with zeros after it.
+    """
+
+    def __init__(self, model: FeatherFace) -> None:
+        super().__init__()
+        self.network = folded(model)
+        stem = self.network.backbone.stage1[0][0]  # type: ignore[index]
+        with torch.no_grad():
+            stem.weight.copy_(stem.weight.flip(1))
+        for head in self.network.heads:
+            head.classes = _difference(head.classes)  # type: ignore[arg-type]
+        self.register_buffer("mean", torch.tensor(_BGR_MEAN[::-1]).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        maps = self.network.features(images - self.mean)
+        parts = []
+        for head, x in zip(self.network.heads, maps, strict=True):
+            batch = x.shape[0]
+            faces = head.classes(x).permute(0, 2, 3, 1).reshape(batch, -1)  # type: ignore[operator]
+            boxes = head.boxes(x).permute(0, 2, 3, 1).reshape(batch, -1, 4)  # type: ignore[operator]
+            landmarks = head.landmarks(x).permute(0, 2, 3, 1).reshape(batch, -1, 10)  # type: ignore[operator]
+            parts.append((faces, boxes, landmarks))
+        faces, boxes, landmarks = (torch.cat(tensors, 1) for tensors in zip(*parts, strict=True))
+        return torch.sigmoid(faces), boxes, landmarks
+
+
+def export_onnx(model: FeatherFace, target: str | Path, name: str | None = None) -> float:
+    """Write the ONNX file atomically and return its largest difference from torch on a noise picture.
+
+    Raises ModelError when that difference is over 1e-4.
+    """
+    deployed = with_deform_operator(Deployed(model).eval())
+    sample = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(0)) * 255
+    rows, columns = torch.export.Dim("rows", min=1), torch.export.Dim("columns", min=1)
+    free = {0: torch.export.Dim("batch"), 2: PAD_MULTIPLE * rows, 3: PAD_MULTIPLE * columns}
+    with _quiet():
+        program = torch.onnx.export(
+            deployed,
+            (sample,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["images"],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"images": free},
+            custom_translation_table=ONNX_TRANSLATIONS,
+        )
+        assert program is not None
+        graph = onnxslim.slim(program.model_proto)
+    _describe(graph, model, name or model.config.name)
+    difference = _difference_from_torch(graph.SerializeToString(), deployed)
+    if not difference <= _PARITY:
+        raise ModelError(f"{target}: the exported graph differs from torch by {difference:.2e}")
+    with atomic_path(target) as temporary:
+        onnx.save(graph, temporary)
+    return difference
+
+
+def _describe(graph: onnx.ModelProto, model: FeatherFace, name: str) -> None:
+    """Name the inputs' free sizes and write what the detector needs to know into the metadata."""
+    config = model.config
+    about = {
+        "format": 1,
+        "name": name,
+        "strides": config.strides,
+        "prior_sizes": config.prior_sizes,
+        "variances": config.variances,
+        "pad_multiple": PAD_MULTIPLE,
+        "parameters": count_parameters(model),
+    }
+    del graph.metadata_props[:]
+    graph.metadata_props.add(key="featherface", value=json.dumps(about))
+    for value, names in [(graph.graph.input[0], ("batch", None, "height", "width"))] + [
+        (output, ("batch", "priors", None)) for output in graph.graph.output
+    ]:
+        for axis, free in zip(value.type.tensor_type.shape.dim, names, strict=False):
+            if free is not None:
+                axis.dim_param = free
+    for node in graph.graph.node:
+        node.ClearField("doc_string")
+        del node.metadata_props[:]
+    del graph.graph.value_info[:]
+
+
+def _difference_from_torch(graph: bytes, deployed: nn.Module) -> float:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for shape in ((1, 3, 128, 96), (3, 3, 64, 160)):
+        images = rng.integers(0, 256, shape).astype(np.float32)
+        with torch.no_grad():
+            expected = deployed(torch.from_numpy(images))
+        found = session.run(list(OUTPUTS), {"images": images})
+        worst = max(worst, *(float(np.abs(a - b.numpy()).max()) for a, b in zip(found, expected, strict=True)))
+    return worst
+
+
+def _difference(conv: nn.Conv2d) -> nn.Conv2d:
+    """From (background, face) logits per prior to their difference, whose sigmoid is the softmax."""
+    assert conv.bias is not None
+    fused = nn.Conv2d(conv.in_channels, conv.out_channels // 2, 1)
+    assert fused.bias is not None
+    with torch.no_grad():
+        fused.weight.copy_(conv.weight[1::2] - conv.weight[0::2])
+        fused.bias.copy_(conv.bias[1::2] - conv.bias[0::2])
+    return fused
+
+
+@contextlib.contextmanager
+def _quiet():  # type: ignore[no-untyped-def]
+    """The exporter talks a lot; its failures are exceptions, not prints."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
