@@ -34,3 +34,7 @@ class MissingExtraError(FeatherFaceError):
         super().__init__(
             f"{package} is not installed; this needs the {extra} extra: pip install 'featherface[{extra}]'"
         )
+
+
+class TrainingError(FeatherFaceError):
+    """A training that cannot go on: a loss that is not a number, or a checkpoint that does not fit."""

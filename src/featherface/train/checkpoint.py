@@ -1,0 +1,72 @@
+"""A run's state on disk: whole or not there, and enough to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from featherface.atomic import atomic_path
+from featherface.errors import TrainingError
+from featherface.train.config import TrainConfig, to_dict
+
+# What may differ between a run and its resumption.
+_FREE = {"output", "threads", "checkpoint_minutes", "validate_minutes", "validation", "validation_images"}
+_FREE_DATA = {"cache_dir", "cache_gb", "workers"}
+
+
+@dataclass
+class Progress:
+    """How far a run is."""
+
+    step: int = 0
+    seconds: float = 0.0
+    """Time spent in steps, over all resumptions."""
+    best_hard: float = -1.0
+
+
+def save(
+    path: Path, config: TrainConfig, progress: Progress, model: nn.Module, average: nn.Module, optimizer: Optimizer
+) -> None:
+    """Write everything a resumption needs."""
+    state = {
+        "config": json.dumps(_fixed(config), sort_keys=True),
+        "progress": vars(progress),
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
+
+
+def restore(
+    path: Path, config: TrainConfig, model: nn.Module, average: nn.Module, optimizer: Optimizer
+) -> Progress:
+    """Load what `save` wrote; TrainingError when there is none, or it belongs to another recipe."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise TrainingError(f"{path}: no checkpoint to resume from") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise TrainingError(f"{path}: not a readable checkpoint ({error})") from error
+    before, now = json.loads(state["config"]), json.loads(json.dumps(_fixed(config)))
+    changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    if changed:
+        raise TrainingError(f"{path}: belongs to another recipe; {', '.join(changed)} changed")
+    model.load_state_dict(state["model"])
+    average.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    return Progress(**state["progress"])
+
+
+def _fixed(config: TrainConfig) -> dict[str, Any]:
+    values = {key: value for key, value in to_dict(config).items() if key not in _FREE}
+    values["data"] = {key: value for key, value in values["data"].items() if key not in _FREE_DATA}
+    return values

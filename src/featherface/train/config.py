@@ -1,0 +1,266 @@
+"""A training recipe: frozen values read from TOML, checked before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from featherface.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """One labelled set that takes part in the training."""
+
+    labels: str
+    """Label file or folder, in any format `featherface.annotations` reads."""
+    weight: float = 1.0
+    """How often a crop comes from this set, relative to the others."""
+    format: str = "auto"
+    """The label format; `auto` finds out."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where crops come from and how they are varied."""
+
+    sources: tuple[DataSource, ...] = ()
+    """The labelled sets, mixed by weight."""
+    negatives: str = ""
+    """A folder of pictures that hold no face, or nothing."""
+    negative_rate: float = 0.02
+    """Share of crops taken from the negatives."""
+    crop_size: int = 384
+    """Side of the square training crop, in pixels; a multiple of 32."""
+    native_rate: float = 0.5
+    """Share of crops near the picture's own scale; the others draw a face size log-uniformly."""
+    native_scale: tuple[float, float] = (0.6, 1.6)
+    """Range of scales near the picture's own."""
+    face_size: tuple[float, float] = (8.0, 340.0)
+    """Range from which the drawn face's size in the crop comes, in pixels."""
+    max_enlarge: float = 2.0
+    """No crop enlarges its picture more than this."""
+    mosaic_rate: float = 0.3
+    """Share of crops composed of four smaller ones."""
+    crowd_power: float = 0.3
+    """A picture with n faces is drawn in proportion to n to this power."""
+    min_face: float = 6.0
+    """Faces whose longer side is shorter than this after the crop are ignored, in pixels."""
+    rotate_rate: float = 0.2
+    """Share of crops that are turned."""
+    rotate_degrees: float = 20.0
+    """The largest turn, in degrees."""
+    cache_dir: str = ".cache/images"
+    """Decoded pictures are kept here."""
+    cache_gb: float = 12.0
+    """At most this much is kept, in gigabytes; 0 turns the cache off."""
+    workers: int = 1
+    """Processes that load and augment."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Which priors learn what, and how much each term counts."""
+
+    assignment: Literal["multibox", "dynamic"] = "dynamic"
+    """`multibox`: IoU matching with hard negatives (Liu 2016); `dynamic`: SimOTA-like (Ge 2021)."""
+    classification: Literal["cross_entropy", "quality_focal"] = "quality_focal"
+    """Softmax cross-entropy with hard negatives, or quality focal loss (Li 2020) over all priors."""
+    quality_power: float = 0.5
+    """Quality focal target is IoU to this power; 0 makes all targets one."""
+    box: Literal["smooth_l1", "ciou", "eiou"] = "eiou"
+    """Box loss: smooth L1 on deltas (Liu 2016), CIoU (Zheng 2020) or EIoU (Zhang 2021) on boxes."""
+    landmark: Literal["smooth_l1", "wing"] = "smooth_l1"
+    """Landmark loss on deltas."""
+    class_weight: float = 1.0
+    """Weight of the class term."""
+    box_weight: float = 2.0
+    """Weight of the box term."""
+    landmark_weight: float = 0.5
+    """Weight of the landmark term."""
+    negatives_per_positive: int = 7
+    """Hard negatives kept for every positive prior (cross-entropy only)."""
+    overlap_threshold: float = 0.35
+    """IoU from which a prior is positive (multibox only)."""
+    candidate_ratio: float = 2.6
+    """A prior may take a face at most this many times larger or smaller (dynamic only)."""
+    candidate_radius: float = 0.75
+    """A prior may take a face whose centre is this many strides away, or inside the face (dynamic only)."""
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """What the student learns from the teacher."""
+
+    teacher: str = ""
+    """A published checkpoint (.pth), our weights (.safetensors) or an exported .onnx file."""
+    temperature: float = 4.0
+    """Softens both class distributions."""
+    alpha: float = 0.7
+    """Loss = (1 - alpha) task + alpha distillation."""
+    every: int = 1
+    """Ask the teacher on every n-th batch only."""
+    box_weight: float = 1.0
+    """Weight of the box term within the distillation loss."""
+    landmark_weight: float = 0.5
+    """Weight of the landmark term within the distillation loss."""
+    runtime: Literal["onnx", "torch"] = "onnx"
+    """What the teacher runs in; a deformable one is several times faster in ONNX Runtime on a CPU."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training: a complete one-cycle stage."""
+
+    name: str = "run"
+    """Names the output folder."""
+    model: str = "v2"
+    """The preset to train."""
+    init: str = "random"
+    """`random`, `imagenet:<file>`, `published:<file>`, or a weights file (.safetensors)."""
+    output: str = "runs"
+    """Folder of the runs."""
+    seed: int = 0
+    """Decides crops, order and fresh weights."""
+    batch_size: int = 32
+    """Crops a step, over all processes."""
+    epochs: float = 250.0
+    """Passes: as many crops as there are pictures, times this."""
+    steps: int = 0
+    """Optimizer steps; when not 0 it takes the place of epochs."""
+    hours: float = 0.0
+    """Fit one complete cycle into this time; when not 0 it takes the place of epochs and steps."""
+    max_lr: float = 1e-4
+    """Peak of the one-cycle schedule (Smith 2018)."""
+    warmup: float = 0.1
+    """Share of the steps in which the rate rises."""
+    final_div: float = 100.0
+    """The rate ends at its start divided by this (and starts at a 25th of the peak)."""
+    weight_decay: float = 5e-4
+    """AdamW's, on conv and linear weights only."""
+    clip_norm: float = 5.0
+    """Gradients are scaled down to this norm; 0 turns it off."""
+    ema: float = 0.998
+    """Decay of the moving average of the weights that is validated and kept."""
+    fold_batch_norm: bool = False
+    """Train with batch norm folded into the convs: twice as fast, for fine-tuning only."""
+    freeze_stem: bool = False
+    """Keep the backbone's first stage as it is up to stride 4."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` times both on this machine and takes the faster."""
+    threads: int = 0
+    """CPU threads for the network; 0 leaves torch's choice."""
+    checkpoint_minutes: float = 5.0
+    """A resumable checkpoint is written this often."""
+    validate_minutes: float = 20.0
+    """Validation AP is measured this often, and at the end."""
+    validation: str = ""
+    """A folder in the WIDER FACE layout for the validation AP, or nothing."""
+    validation_images: int = 0
+    """How many validation pictures, evenly spread; 0 means all."""
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+
+    def __post_init__(self) -> None:
+        checks = [
+            (self.batch_size >= 1, "batch_size must be at least 1"),
+            (self.data.crop_size % 32 == 0 and self.data.crop_size >= 64, "data.crop_size: a multiple of 32"),
+            (self.max_lr > 0, "max_lr must be over 0"),
+            (0 < self.warmup < 1, "warmup must lie between 0 and 1"),
+            (0 <= self.ema < 1, "ema must lie in [0, 1)"),
+            (0 <= self.distill.alpha <= 1, "distill.alpha must lie in [0, 1]"),
+            (self.distill.temperature > 0, "distill.temperature must be over 0"),
+            (self.distill.every >= 1, "distill.every must be at least 1"),
+            (self.epochs > 0 or self.steps > 0 or self.hours > 0, "one of epochs, steps, hours must be over 0"),
+            (all(s.weight > 0 for s in self.data.sources), "data.sources: weight must be over 0"),
+            (0 < self.data.face_size[0] < self.data.face_size[1], "data.face_size: smallest, then largest"),
+        ]
+        for holds, message in checks:
+            if not holds:
+                raise ConfigError(message)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a recipe. `overrides` are `key=value` with dotted keys; values are TOML, or plain strings.
+
+    Raises ConfigError that names the file and the key for unknown keys, wrong types and bad values.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            values = tomllib.load(file)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    for override in overrides:
+        _override(values, override)
+    try:
+        built = _build(TrainConfig, values, "")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    assert isinstance(built, TrainConfig)
+    return built
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """The recipe as plain values, for logs and cards."""
+    return dataclasses.asdict(config)
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {override!r}: expected key=value")
+    *parents, last = key.strip().split(".")
+    place = values
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {override!r}: {parent} is not a table")
+    try:
+        place[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        place[last] = text
+
+
+def _build(kind: type, values: Any, where: str) -> Any:
+    """A dataclass from a table, recursively, every key known and every type right."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where or 'the file'} must be a table, not {values!r}")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        known = ", ".join(sorted(hints))
+        raise ConfigError(f"unknown key {where}{unknown[0]}; there are {known}")
+    built = {key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()}
+    return kind(**built)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _build(hint, value, f"{where}.")
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where} = {value!r}: must be one of {', '.join(map(repr, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{where} = {value!r}: must be a list")
+        if arguments[-1] is Ellipsis:
+            return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        if len(value) != len(arguments):
+            raise ConfigError(f"{where} = {value!r}: must hold {len(arguments)} values")
+        return tuple(_convert(a, v, where) for a, v in zip(arguments, value, strict=True))
+    if hint is float and type(value) is int:
+        return float(value)
+    if isinstance(hint, types.UnionType) or type(value) is not hint:
+        raise ConfigError(f"{where} = {value!r}: must be {getattr(hint, '__name__', hint)}")
+    return value

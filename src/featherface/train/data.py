@@ -1,0 +1,196 @@
+"""Training samples: sample i of a run is always the same crop, whoever loads it and whenever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from featherface.annotations import Annotation, read_annotations
+from featherface.errors import ConfigError
+from featherface.train.augment import Labels, View, join, no_labels, recolour, view_image, view_labels
+from featherface.train.cache import ImageCache
+from featherface.train.config import DataConfig
+
+_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One crop (S, S, 3) uint8 RGB and its faces."""
+
+    image: NDArray[np.uint8]
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (B, 3, S, S) uint8 RGB and each one's faces."""
+
+    images: Tensor
+    labels: list[Labels]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A labelled picture and how often it is drawn."""
+
+    path: Path
+    labels: Labels
+    weight: float
+
+
+def load_pictures(config: DataConfig) -> list[Picture]:
+    """All pictures of the sources; each source's weights sum to its own. ConfigError when there are none."""
+    if not config.sources:
+        raise ConfigError("data.sources names no labelled set")
+    pictures: list[Picture] = []
+    for source in config.sources:
+        annotations = read_annotations(Path(source.labels), source.format)
+        if not annotations:
+            raise ConfigError(f"data.sources: {source.labels} holds no pictures")
+        raw = np.array([max(1, int((~a.ignored).sum())) ** config.crowd_power for a in annotations])
+        weights = raw / raw.sum() * source.weight
+        pictures += [_picture(a, float(w)) for a, w in zip(annotations, weights, strict=True)]
+    missing = [str(p.path) for p in pictures if not p.path.is_file()]
+    if missing:
+        raise ConfigError(f"{len(missing)} labelled pictures are missing, the first is {missing[0]}")
+    return pictures
+
+
+def load_negatives(config: DataConfig) -> list[Picture]:
+    """The pictures of the negatives folder, or none."""
+    if not config.negatives:
+        return []
+    paths = sorted(p for p in Path(config.negatives).rglob("*") if p.suffix.lower() in _PICTURES)
+    if not paths:
+        raise ConfigError(f"data.negatives: {config.negatives} holds no pictures")
+    return [Picture(path, no_labels(), 1 / len(paths)) for path in paths]
+
+
+def _picture(annotation: Annotation, weight: float) -> Picture:
+    labels = Labels(annotation.boxes, annotation.landmarks, annotation.ignored)
+    return Picture(annotation.path, labels, weight)
+
+
+class CropDataset(Dataset[Sample]):
+    """Crops by number: crop i depends on the seed and i alone, so a resumed run sees the same ones."""
+
+    def __init__(self, pictures: Sequence[Picture], negatives: Sequence[Picture], config: DataConfig, seed: int):
+        self.pictures, self.negatives, self.config, self.seed = pictures, negatives, config, seed
+        weights = np.array([p.weight for p in pictures])
+        self.cumulative = np.cumsum(weights / weights.sum())
+        self.cache = ImageCache(config.cache_dir, config.cache_gb)
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = np.random.default_rng((self.seed, index))
+        size = self.config.crop_size
+        if rng.random() < self.config.mosaic_rate:
+            return Sample(*self._mosaic(rng, size))
+        image, labels = self._crop(rng, size)
+        return Sample(recolour(image, rng), labels)
+
+    def _mosaic(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], Labels]:
+        half = size // 2
+        canvas = np.empty((size, size, 3), np.uint8)
+        parts = []
+        for y in (0, half):
+            for x in (0, half):
+                image, labels = self._crop(rng, half)
+                canvas[y : y + half, x : x + half] = recolour(image, rng)
+                shift = np.array([x, y], np.float32)
+                parts.append(
+                    Labels(labels.boxes + np.tile(shift, 2), labels.landmarks + shift, labels.ignored)
+                )
+        return canvas, join(parts)
+
+    def _crop(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], Labels]:
+        picture = self._draw(rng)
+        image = self.cache.read(picture.path)
+        view = choose_view(rng, image.shape[1], image.shape[0], picture.labels, size, self.config)
+        return view_image(image, view, size), view_labels(picture.labels, view, size, self.config.min_face)
+
+    def _draw(self, rng: np.random.Generator) -> Picture:
+        if self.negatives and rng.random() < self.config.negative_rate:
+            return self.negatives[int(rng.integers(len(self.negatives)))]
+        place = int(np.searchsorted(self.cumulative, rng.random(), side="right"))
+        return self.pictures[min(place, len(self.pictures) - 1)]
+
+
+def choose_view(
+    rng: np.random.Generator, width: int, height: int, labels: Labels, size: int, config: DataConfig
+) -> View:
+    """A window that holds a face: near the picture's own scale, or with the face at a drawn size."""
+    faces = np.flatnonzero(~labels.ignored)
+    degrees = rng.uniform(-1, 1) * config.rotate_degrees if rng.random() < config.rotate_rate else 0.0
+    flip = bool(rng.random() < 0.5)
+    native = np.exp(rng.uniform(*np.log(config.native_scale)))
+    if len(faces) == 0:
+        half = size / native / 2
+        centre = (rng.uniform(min(half, width / 2), max(width - half, width / 2)),
+                  rng.uniform(min(half, height / 2), max(height - half, height / 2)))  # fmt: skip
+        return View(centre, float(native), degrees, flip)
+    box = labels.boxes[rng.choice(faces)]
+    if rng.random() < config.native_rate:
+        scale = native
+    else:
+        drawn = np.exp(rng.uniform(*np.log(config.face_size)))
+        scale = drawn / max(float(np.sqrt(np.prod(box[2:] - box[:2]))), 1.0)
+    # A face larger than the window could never be seen whole.
+    scale = min(scale, config.max_enlarge, 0.9 * size / max(float((box[2:] - box[:2]).max()), 1.0))
+    scale = max(scale, 0.25 * size / max(width, height))
+    slack = np.maximum(size / scale - (box[2:] - box[:2]), 0) / 2
+    centre_xy = (box[:2] + box[2:]) / 2 + rng.uniform(-1, 1, 2) * slack
+    return View((float(centre_xy[0]), float(centre_xy[1])), float(scale), degrees, flip)
+
+
+class _Range(torch.utils.data.Sampler[int]):
+    """The numbers this process loads: its share of every batch, from the resumed step on."""
+
+    def __init__(self, first_step: int, steps: int, batch: int, rank: int, processes: int) -> None:
+        share = batch // processes
+        self.indices = [
+            step * batch + rank * share + i for step in range(first_step, steps) for i in range(share)
+        ]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def make_loader(
+    dataset: CropDataset, batch: int, first_step: int, steps: int, workers: int, rank: int = 0, processes: int = 1
+) -> DataLoader[Sample]:
+    """Batches of steps [first_step, steps) for one of `processes` processes that share each batch."""
+    if batch % processes:
+        raise ConfigError(f"batch_size {batch} does not divide over {processes} processes")
+    return DataLoader(
+        dataset,
+        batch_size=batch // processes,
+        sampler=_Range(first_step, steps, batch, rank, processes),
+        num_workers=workers,
+        collate_fn=collate,  # type: ignore[arg-type]
+        prefetch_factor=3 if workers else None,
+        worker_init_fn=_one_thread,
+    )
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack the crops; labels stay lists, because each crop has its own number of faces."""
+    images = np.stack([s.image for s in samples]).transpose(0, 3, 1, 2)
+    return Batch(torch.from_numpy(np.ascontiguousarray(images)), [s.labels for s in samples])
+
+
+def _one_thread(_: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,77 @@
+"""A student that learns from the labels and from a frozen teacher at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from featherface.model.config import ModelConfig
+from featherface.model.network import Predictions
+from featherface.train.config import DistillConfig
+from featherface.train.geometry import decode_boxes, eiou_loss
+from featherface.train.losses import prior_grid
+
+_SURE = 0.3
+
+
+class TeacherOutput(NamedTuple):
+    """What a teacher says of a batch: face logits (B, P), box deltas (B, P, 4), landmark deltas (B, P, 10)."""
+
+    face_logits: Tensor
+    box_deltas: Tensor
+    landmark_deltas: Tensor
+
+
+Teacher = Callable[[Tensor], TeacherOutput]
+"""Takes images (B, 3, S, S) uint8 RGB; never has gradients."""
+
+
+class DistillationLoss(nn.Module):
+    """The teacher's term (Hinton 2015, section 2, for the classes).
+
+    Classes: cross-entropy between the distributions softened by the temperature T, times T squared, less
+    the teacher's own entropy, weighted by the larger of both objectness scores, because a plain mean over
+    all priors drowns in background. Boxes (EIoU) and landmarks (smooth L1) count where the teacher is sure,
+    in proportion to its score.
+    """
+
+    def __init__(self, config: DistillConfig, model: ModelConfig) -> None:
+        super().__init__()
+        self.config, self.model = config, model
+
+    def forward(self, student: Predictions, teacher: TeacherOutput, size: int) -> Tensor:
+        """Scalar loss for a batch of crops of side `size` pixels."""
+        config = self.config
+        logits = student.class_logits.float()
+        face_logits = logits[..., 1] - logits[..., 0]
+        score = teacher.face_logits.sigmoid()
+        mass = score.sum().clamp(min=1.0)
+        weight = torch.maximum(score, face_logits.detach().sigmoid())
+        classes = (weight * softened_divergence(face_logits, teacher.face_logits, config.temperature)).sum()
+
+        image, prior = (score > _SURE).nonzero(as_tuple=True)
+        sure = score[image, prior]
+        priors = prior_grid(self.model, size).boxes_cxcywh[prior]
+        found = decode_boxes(student.box_deltas[image, prior].float(), priors, self.model.variances)
+        taught = decode_boxes(teacher.box_deltas[image, prior], priors, self.model.variances)
+        boxes = (sure * eiou_loss(found, taught)).sum()
+        off = F.smooth_l1_loss(
+            student.landmark_deltas[image, prior].float(),
+            teacher.landmark_deltas[image, prior],
+            reduction="none",
+        )
+        landmarks = (sure * off.sum(1)).sum()
+        total: Tensor = classes + config.box_weight * boxes + config.landmark_weight * landmarks
+        return total / mass
+
+
+def softened_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(teacher || student) of the two-class distributions softened by T, element by element."""
+    target = torch.sigmoid(teacher / temperature)
+    cross = F.binary_cross_entropy_with_logits(student / temperature, target, reduction="none")
+    entropy = F.binary_cross_entropy_with_logits(teacher / temperature, target, reduction="none")
+    return temperature**2 * (cross - entropy)

@@ -1,0 +1,44 @@
+"""Several processes that train one model (torchrun); every function also works in a single process."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+def start() -> tuple[int, int]:
+    """Join the process group that torchrun announces; returns (rank, number of processes)."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return (torch.distributed.get_rank(), processes) if processes > 1 else (0, 1)
+
+
+def stop() -> None:
+    """Leave the process group."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def wrap(model: nn.Module) -> nn.Module:
+    """The model with averaged gradients where there are several processes."""
+    return DistributedDataParallel(model) if torch.distributed.is_initialized() else model
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of a scalar over all processes; DDP averages gradients, so sums are divided by this."""
+    if torch.distributed.is_initialized():
+        value = value.clone()
+        torch.distributed.all_reduce(value)
+        value /= torch.distributed.get_world_size()
+    return value
+
+
+def agreed(flag: bool) -> bool:
+    """Whether any process says so; all must ask together."""
+    if not torch.distributed.is_initialized():
+        return flag
+    return bool(mean_over_processes(torch.tensor(float(flag))) > 0)

@@ -1,0 +1,214 @@
+"""The loop: steps, schedule, moving average, checkpoints, validation. One call is one complete stage."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import AdamW
+
+from featherface.atomic import atomic_path, write_text
+from featherface.errors import TrainingError
+from featherface.model.fold import folded
+from featherface.model.network import FeatherFace
+from featherface.model.weights import save_weights, unfolded
+from featherface.train import distributed
+from featherface.train.checkpoint import Progress, restore, save
+from featherface.train.config import TrainConfig, to_dict
+from featherface.train.data import Batch, CropDataset, make_loader
+from featherface.train.logs import RunLog
+from featherface.train.schedule import moving_average, one_cycle
+from featherface.train.task import TrainTask
+
+Validate = Callable[[FeatherFace], dict[str, float]]
+"""Measures a network; returns at least ap_hard."""
+
+Report = Callable[[str], None]
+
+_LOG_EVERY = 20
+_ENDLESS = 10_000_000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage ended."""
+
+    weights: Path
+    steps: int
+    finished: bool
+    validation: dict[str, float]
+
+
+class Trainer:
+    """One stage of one recipe in the folder `output/name`."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: FeatherFace,
+        dataset: CropDataset,
+        make_task: Callable[[FeatherFace], TrainTask],
+        validate: Validate | None,
+        report: Report,
+    ) -> None:
+        self.config, self.dataset, self.validate, self.report = config, dataset, validate, report
+        self.rank, self.processes = distributed.start()
+        self.folder = Path(config.output) / config.name
+        self.model = (folded(model) if config.fold_batch_norm else model).train()
+        self.model.to(memory_format=torch.channels_last)
+        if config.freeze_stem:
+            self.model.backbone.stage1[:4].requires_grad_(False)
+        self.average = moving_average(self.model, config.ema)
+        self.optimizer = AdamW(_parameter_groups(self.model, config.weight_decay), lr=config.max_lr)
+        self.task = make_task(self.model)
+        self.progress = Progress()
+        self.total_steps = _total_steps(config, len(dataset.pictures))
+        self._stop = threading.Event()
+
+    def run(self, resume: bool = False) -> Outcome:
+        """Train to the end of the stage, or until SIGTERM or SIGINT; both leave a checkpoint."""
+        if resume:
+            self.progress = restore(self._checkpoint, self.config, self.model, self.average, self.optimizer)
+            self.report(f"resumed at step {self.progress.step}")
+        log = RunLog(self.folder, self.progress.step) if self.rank == 0 else None
+        if self.rank == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self.folder / "recipe.txt", repr(to_dict(self.config)) + "\n")
+        previous = {s: signal.signal(s, self._ask_to_stop) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            self._steps(log)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        finished = self._part() >= 1
+        measured = self._finish(log, finished)
+        if log is not None:
+            log.close()
+        distributed.stop()
+        return Outcome(self.folder / "last.safetensors", self.progress.step, finished, measured)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def _ask_to_stop(self, *_: object) -> None:
+        self._stop.set()
+
+    def _part(self) -> float:
+        """How much of the stage is done, 0 to 1: by time when the recipe gives hours, else by steps."""
+        if self.config.hours:
+            return self.progress.seconds / (self.config.hours * 3600)
+        return self.progress.step / self.total_steps
+
+    def _steps(self, log: RunLog | None) -> None:
+        config, progress = self.config, self.progress
+        wrapped = distributed.wrap(self.model)
+        last = _ENDLESS if config.hours else self.total_steps
+        loader = make_loader(
+            self.dataset, config.batch_size, progress.step, last, config.data.workers, self.rank, self.processes
+        )
+        mark = saved = validated = time.monotonic()
+        window: list[dict[str, float]] = []
+        for batch in loader:
+            rate = one_cycle(self._part(), config)
+            window.append(self._step(wrapped, batch, rate))  # type: ignore[arg-type]
+            now = time.monotonic()
+            progress.step += 1
+            progress.seconds += now - mark
+            ended = distributed.agreed(self._part() >= 1)
+            if log is not None and (progress.step % _LOG_EVERY == 0 or ended):
+                self._log(log, window, rate)
+                window = []
+            if distributed.agreed(self._stop.is_set()) or ended:
+                return
+            if self.rank == 0 and now - saved > config.checkpoint_minutes * 60:
+                self._save()
+                saved = time.monotonic()
+            if log is not None and self.validate and now - validated > config.validate_minutes * 60:
+                self._measure(log)
+                validated = time.monotonic()
+            mark = time.monotonic()  # saving and validating are not training time
+
+    def _step(self, model: nn.Module, batch: Batch, rate: float) -> dict[str, float]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss, parts = self.task(model, batch, self.progress.step)
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss became {float(loss)}; {self._save_batch(batch)}")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.config.clip_norm:
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+            parts["gradient"] = float(norm)
+        self.optimizer.step()
+        self.average.update_parameters(self.model)
+        return parts
+
+    def _save(self) -> None:
+        save(self._checkpoint, self.config, self.progress, self.model, self.average, self.optimizer)
+
+    def _save_batch(self, batch: Batch) -> str:
+        target = self.folder / f"bad_batch_{self.progress.step}.npz"
+        with atomic_path(target) as temporary:
+            arrays = {f"boxes_{i}": labels.boxes for i, labels in enumerate(batch.labels)}
+            np.savez(temporary, images=batch.images.numpy(), **arrays)  # type: ignore[arg-type]
+        return f"batch of step {self.progress.step} saved as {target}"
+
+    def _averaged(self) -> FeatherFace:
+        network = self.average.module
+        assert isinstance(network, FeatherFace)
+        return (unfolded(network) if self.config.fold_batch_norm else network).eval()
+
+    def _measure(self, log: RunLog) -> dict[str, float]:
+        assert self.validate is not None
+        network = self._averaged()
+        measured = self.validate(network)
+        log.add("validation", self.progress.step, {"part": self._part(), **measured})
+        self.report(f"step {self.progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in measured.items()))
+        if measured["ap_hard"] > self.progress.best_hard:
+            self.progress.best_hard = measured["ap_hard"]
+            save_weights(network, self.folder / "best.safetensors")
+        return measured
+
+    def _finish(self, log: RunLog | None, finished: bool) -> dict[str, float]:
+        if log is None:
+            return {}
+        measured = self._measure(log) if finished and self.validate else {}
+        self._save()
+        save_weights(self._averaged(), self.folder / "last.safetensors")
+        state = "finished" if finished else "stopped; go on with --resume"
+        self.report(f"{state} after {self.progress.step} steps, {self.progress.seconds / 60:.1f} min of training")
+        return measured
+
+    def _log(self, log: RunLog, window: list[dict[str, float]], rate: float) -> None:
+        keys = ("task", "classes", "boxes", "landmarks", "positives", "gradient", "distillation")
+        means = {k: float(np.mean([w[k] for w in window if k in w] or [np.nan])) for k in keys}
+        speed = self.progress.step * self.config.batch_size / max(self.progress.seconds, 1e-9)
+        part = self._part()
+        left = self.progress.seconds * (1 - part) / max(part, 1e-9) / 60
+        log.add("train", self.progress.step, {"part": part, "lr": rate, **means, "images_per_second": speed})
+        self.report(
+            f"step {self.progress.step} ({part:.1%}, {left:.0f} min left) task {means['task']:.3f} "
+            f"classes {means['classes']:.3f} boxes {means['boxes']:.3f} landmarks {means['landmarks']:.3f} "
+            f"distillation {means['distillation']:.3f} {speed:.0f} images/s"
+        )
+
+
+def _total_steps(config: TrainConfig, pictures: int) -> int:
+    return config.steps or max(1, round(config.epochs * pictures / config.batch_size))
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Decay on weights of convs and linears only, not on biases, norms and fusion weights."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]

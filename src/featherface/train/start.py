@@ -1,0 +1,48 @@
+"""Where a training starts: fresh weights, ImageNet's backbone, a published checkpoint, or weights of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from featherface.errors import ConfigError, ModelError
+from featherface.model import preset, published
+from featherface.model.network import FeatherFace, build
+from featherface.model.transplant import copy_matching, transplant
+from featherface.model.weights import load_weights
+
+
+def starting_point(init: str, model: str, pictures: Callable[[], Sequence[Tensor]]) -> FeatherFace:
+    """The network that `init` describes, in the layout of the preset `model`.
+
+    `pictures` gives normalised inputs (1, 3, H, W) when weight surgery needs them. Raises ConfigError for
+    an unknown `init`, ModelError for a file that cannot be read or does not fit.
+    """
+    config = preset(model)
+    kind, _, file = init.partition(":")
+    if init == "random":
+        return build(config)
+    if kind == "imagenet" and file:
+        return _from_imagenet(build(config), file)
+    if kind == "published" and file:
+        return transplant(published.load(file), config, pictures())
+    if Path(init).suffix == ".safetensors":
+        loaded = load_weights(init)
+        return loaded if loaded.config == config else transplant(loaded, config, pictures())
+    raise ConfigError(
+        f"init = {init!r}: must be random, imagenet:<file>, published:<file> or a .safetensors file"
+    )
+
+
+def _from_imagenet(network: FeatherFace, file: str) -> FeatherFace:
+    """The backbone of a MobileNetV1 x0.25 classifier."""
+    state = {
+        ours: tensor
+        for name, tensor in published.read_checkpoint(file).items()
+        if (ours := published.our_name(f"body.{name}")) is not None and ours.startswith("backbone.")
+    }
+    if copy_matching(state, network) == 0:
+        raise ModelError(f"{file}: no tensor fits the backbone of {network.config.name}")
+    return network

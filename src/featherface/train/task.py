@@ -1,0 +1,47 @@
+"""The task: forward, labels' loss and, every so many batches, the teacher's. The loop owns nothing of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from featherface.model.network import FeatherFace, Predictions
+from featherface.train.config import TrainConfig
+from featherface.train.data import Batch
+from featherface.train.distill import DistillationLoss, Teacher
+from featherface.train.losses import DetectionLoss, LossTerms, to_targets
+from featherface.train.teacher import normalise
+
+
+class TrainTask:
+    """What one step computes. With a teacher the loss is (1 - alpha) task + alpha distillation."""
+
+    def __init__(self, config: TrainConfig, model: FeatherFace, teacher: Teacher | None, bf16: bool) -> None:
+        self.config, self.teacher, self.bf16 = config, teacher, bf16
+        self.loss = DetectionLoss(config.loss, model.config)
+        self.distillation = DistillationLoss(config.distill, model.config)
+
+    def __call__(self, model: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
+        """The loss to minimise and its parts by name."""
+        images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
+        size = images.shape[-1]
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+            predictions: Predictions = model(images)
+        terms: LossTerms = self.loss(predictions, [to_targets(labels) for labels in batch.labels], size)
+        total, parts = terms.total, _parts(terms)
+        if self.teacher is not None and step % self.config.distill.every == 0:
+            taught = self.distillation(predictions, self.teacher(batch.images), size)
+            alpha = self.config.distill.alpha
+            total = (1 - alpha) * total + alpha * taught
+            parts["distillation"] = float(taught.detach())
+        return total, parts
+
+
+def _parts(terms: LossTerms) -> dict[str, float]:
+    return {
+        "task": float(terms.total.detach()),
+        "classes": float(terms.classes),
+        "boxes": float(terms.boxes),
+        "landmarks": float(terms.landmarks),
+        "positives": float(terms.positives),
+    }

@@ -1,0 +1,79 @@
+"""Frozen teachers: any network of ours or a published checkpoint, in ONNX Runtime or in torch."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor
+
+from featherface.errors import ConfigError
+from featherface.model.network import FeatherFace
+from featherface.model.weights import load_any
+from featherface.train.config import DistillConfig
+from featherface.train.distill import Teacher, TeacherOutput
+
+_BGR_MEAN = torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1)
+_SMALLEST_SCORE = 1e-6
+
+Exporter = Callable[[FeatherFace, Path], object]
+"""Writes a network as the ONNX file that the detector runs."""
+
+
+def normalise(images: Tensor) -> Tensor:
+    """(B, 3, H, W) uint8 RGB to the network's float input: BGR minus (104, 117, 123)."""
+    return images.flip(1).float() - _BGR_MEAN.to(images.device)
+
+
+def make_teacher(config: DistillConfig, export: Exporter, threads: int) -> Teacher:
+    """The teacher a recipe names. A checkpoint that is to run in ONNX Runtime is exported first."""
+    path = Path(config.teacher)
+    if not path.is_file():
+        raise ConfigError(f"distill.teacher: {path}: no such file")
+    if path.suffix == ".onnx":
+        return OnnxTeacher(path.read_bytes(), threads)
+    model = load_any(path)
+    if config.runtime == "torch":
+        return TorchTeacher(model)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "teacher.onnx"
+        export(model, target)
+        return OnnxTeacher(target.read_bytes(), threads)
+
+
+class TorchTeacher:
+    """A network in eval mode without gradients, on the device of its images."""
+
+    def __init__(self, model: FeatherFace) -> None:
+        self.model = model.eval().requires_grad_(False)
+
+    def __call__(self, images: Tensor) -> TeacherOutput:
+        self.model.to(images.device)
+        with torch.no_grad():
+            logits, boxes, landmarks = self.model(normalise(images))
+        return TeacherOutput(logits[..., 1] - logits[..., 0], boxes, landmarks)
+
+
+class OnnxTeacher:
+    """An exported network in ONNX Runtime."""
+
+    def __init__(self, graph: bytes, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, images: Tensor) -> TeacherOutput:
+        # Four at a time: a whole batch would push the activations out of the cache.
+        parts = [
+            self.session.run(
+                ["scores", "box_deltas", "landmark_deltas"], {"images": chunk.numpy().astype(np.float32)}
+            )
+            for chunk in images.cpu().split(4)
+        ]
+        scores, boxes, landmarks = (torch.from_numpy(np.concatenate(p)) for p in zip(*parts, strict=True))
+        logits = torch.logit(scores, eps=_SMALLEST_SCORE)
+        return TeacherOutput(logits.to(images.device), boxes.to(images.device), landmarks.to(images.device))
