@@ -179,6 +179,8 @@ def make_loader(
         num_workers=workers,
         collate_fn=collate,  # type: ignore[arg-type]
         prefetch_factor=3 if workers else None,
+        # Forking a process whose OpenCV and OpenMP threads have run can leave the child waiting for ever.
+        multiprocessing_context="spawn" if workers else None,
         worker_init_fn=_one_thread,
     )
 

@@ -34,9 +34,9 @@ class DistillationLoss(nn.Module):
     """The teacher's term (Hinton 2015, section 2, for the classes).
 
     Classes: cross-entropy between the distributions softened by the temperature T, times T squared, less
-    the teacher's own entropy, weighted by the larger of both objectness scores, because a plain mean over
-    all priors drowns in background. Boxes (EIoU) and landmarks (smooth L1) count where the teacher is sure,
-    in proportion to its score.
+    the teacher's own entropy, weighted by the teacher's score: a plain mean over all priors drowns in
+    background, and a teacher that misses small faces must not unteach them. Boxes (EIoU) and landmarks
+    (smooth L1) count where the teacher is sure, in proportion to its score.
     """
 
     def __init__(self, config: DistillConfig, model: ModelConfig) -> None:
@@ -50,8 +50,7 @@ class DistillationLoss(nn.Module):
         face_logits = logits[..., 1] - logits[..., 0]
         score = teacher.face_logits.sigmoid()
         mass = score.sum().clamp(min=1.0)
-        weight = torch.maximum(score, face_logits.detach().sigmoid())
-        classes = (weight * softened_divergence(face_logits, teacher.face_logits, config.temperature)).sum()
+        classes = (score * softened_divergence(face_logits, teacher.face_logits, config.temperature)).sum()
 
         image, prior = (score > _SURE).nonzero(as_tuple=True)
         sure = score[image, prior]

@@ -1,0 +1,58 @@
+"""`featherface train` and `featherface distill`: one complete one-cycle stage from a TOML recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featherface.errors import ConfigError
+
+_Recipe = Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)]
+_Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe.")
+]
+_Hours = Annotated[float | None, typer.Option("--hours", help="Fit one complete cycle into this time.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(train)
+    app.command()(distill)
+
+
+def train(config: _Recipe, overrides: _Overrides = None, hours: _Hours = None, resume: _Resume = False) -> None:
+    """Train a network from labels."""
+    _run(config, overrides, hours, resume, distilled=False)
+
+
+def distill(config: _Recipe, overrides: _Overrides = None, hours: _Hours = None, resume: _Resume = False) -> None:
+    """Train a student from labels and from the recipe's teacher."""
+    _run(config, overrides, hours, resume, distilled=True)
+
+
+def _run(path: Path, overrides: list[str] | None, hours: float | None, resume: bool, distilled: bool) -> None:
+    from featherface.train.config import load_config
+
+    extra = [] if hours is None else [f"hours={hours}"]
+    config = load_config(path, [*(overrides or []), *extra])
+    if distilled and not config.distill.teacher:
+        raise ConfigError(f"{path}: distill.teacher names no teacher")
+
+    import featherface.model  # noqa: F401  (a missing torch is said here, in one sentence)
+    from featherface.cli.validation import make_validation
+    from featherface.export.onnx import export_onnx
+    from featherface.train.stage import run_stage
+
+    outcome = run_stage(
+        config,
+        distilled=distilled,
+        resume=resume,
+        export=export_onnx,
+        validate=make_validation(config.validation, config.validation_images) if config.validation else None,
+        report=lambda line: typer.echo(line, err=True),
+    )
+    if outcome.finished:
+        typer.echo(str(outcome.weights))

@@ -1,0 +1,80 @@
+"""Prediction files in the official text format: `<event>/<name>.txt` with name, count, then x y w h score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featherface.atomic import write_text
+from featherface.errors import DataError
+from featherface.evaluate.ground_truth import ImageTruth
+
+Rows = NDArray[np.float64]
+
+
+def read_predictions(
+    folder: str | Path, truths: Sequence[ImageTruth]
+) -> tuple[dict[tuple[str, str], Rows], list[str]]:
+    """Predictions by (event, name), and the names of pictures whose file is missing.
+
+    DataError names file and line of a wrong count, a value that is no number, NaN or a negative size; and
+    a folder that is not there, empty, or holds an unknown event.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder of predictions")
+    events = {t.event for t in truths}
+    unknown = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name not in events)
+    if unknown:
+        raise DataError(f"{root / unknown[0]}: not an event of these pictures")
+    found, missing = {}, []
+    for truth in truths:
+        path = root / truth.event / f"{truth.name}.txt"
+        if path.is_file():
+            found[truth.event, truth.name] = read_prediction_file(path)
+        else:
+            missing.append(f"{truth.event}/{truth.name}")
+    if not found:
+        raise DataError(f"{root}: holds no prediction file for these pictures")
+    return found, missing
+
+
+def read_prediction_file(path: Path) -> Rows:
+    """One file's detections (N, 5) x, y, w, h, score."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if len(lines) < 2:
+        raise DataError(f"{path}: empty; expected a name, a count and one line a detection")
+    try:
+        count = int(lines[1])
+    except ValueError as error:
+        raise DataError(f"{path}:2: {lines[1]!r} is not a count") from error
+    rows = [line for line in lines[2:] if line.strip()]
+    if count != len(rows):
+        raise DataError(f"{path}:2: announces {count} detections, holds {len(rows)}")
+    values = np.array([_row(line, f"{path}:{n}") for n, line in enumerate(rows, 3)], np.float64)
+    return values.reshape(-1, 5)
+
+
+def write_predictions(folder: str | Path, event: str, name: str, rows: NDArray[np.floating]) -> None:
+    """Write one picture's detections (N, 5) x, y, w, h, score, atomically."""
+    lines = [f"{event}/{name}.jpg", str(len(rows))]
+    lines += [f"{x:.3f} {y:.3f} {w:.3f} {h:.3f} {score:.6f}" for x, y, w, h, score in rows]
+    write_text(Path(folder) / event / f"{name}.txt", "\n".join(lines) + "\n")
+
+
+def _row(line: str, where: str) -> list[float]:
+    parts = line.split()
+    try:
+        values = [float(part) for part in parts[:5]]
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from error
+    if len(values) < 5:
+        raise DataError(f"{where}: {len(parts)} numbers; a detection has x y w h score")
+    if not np.isfinite(values).all():
+        raise DataError(f"{where}: a value is not a finite number")
+    if values[2] < 0 or values[3] < 0:
+        raise DataError(f"{where}: negative size {values[2]:g} x {values[3]:g}")
+    return values

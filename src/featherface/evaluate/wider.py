@@ -1,0 +1,157 @@
+"""Average precision as WIDER FACE's official toolkit computes it, to the letter.
+
+Scores are normalised over the whole set; 1,000 thresholds; IoU of at least 0.5 with the toolkit's convention
+that a box of width w covers w + 1 pixels; the first detection on a face finds it, later ones are neither right
+nor wrong; detections on ignored faces do not count; AP is the area under the interpolated curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featherface.evaluate.ground_truth import SUBSETS, ImageTruth
+
+THRESHOLDS = 1000
+_MATCH_IOU = 0.5
+
+Predictions = Mapping[tuple[str, str], NDArray[np.floating]]
+"""Per (event, name): (N, 5) x, y, w, h, score."""
+
+_Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One subset's precision-recall curve over the thresholds, and what it covers."""
+
+    faces: int
+    precision: _Floats
+    recall: _Floats
+    ap: float
+
+
+@dataclass(frozen=True, eq=False)
+class WiderResult:
+    """AP by subset, over the pictures that were evaluated."""
+
+    images: int
+    curves: dict[str, Curve]
+
+    @property
+    def ap(self) -> dict[str, float]:
+        """AP as fractions, by subset."""
+        return {subset: curve.ap for subset, curve in self.curves.items()}
+
+    @property
+    def faces(self) -> dict[str, int]:
+        """Counted faces, by subset."""
+        return {subset: curve.faces for subset, curve in self.curves.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """How one picture's detections, best first, meet its faces. Independent of which faces count."""
+
+    scores: _Floats
+    """(N,) normalised."""
+    face: NDArray[np.int64]
+    """(N,) the face each detection overlaps most, or -1 under the IoU threshold."""
+
+
+def evaluate(
+    predictions: Predictions, truths: Sequence[ImageTruth], progress: Callable[[], None] = lambda: None
+) -> WiderResult:
+    """AP of predictions for these pictures; one without predictions counts as no detections."""
+    matches = match_all(predictions, truths, progress)
+    return WiderResult(
+        len(truths), {s: curve(matches, [t.counted[s] for t in truths]) for s in SUBSETS}
+    )
+
+
+def match_all(
+    predictions: Predictions, truths: Sequence[ImageTruth], progress: Callable[[], None] = lambda: None
+) -> list[Matches]:
+    """Each picture's detections with normalised scores, best first, and the face each one meets."""
+    low, high = _score_range(predictions)
+    found = []
+    for truth in truths:
+        rows = np.asarray(predictions.get((truth.event, truth.name), np.zeros((0, 5))), np.float64)
+        rows = rows[np.argsort(-rows[:, 4], kind="stable")]
+        scores = (rows[:, 4] - low) / (high - low) if high > low else np.ones(len(rows))
+        found.append(Matches(scores, _best_face(rows[:, :4], truth.boxes)))
+        progress()
+    return found
+
+
+def curve(matches: Sequence[Matches], counted: Sequence[NDArray[np.bool_]]) -> Curve:
+    """The precision-recall curve when, in each picture, these faces count and the others are ignored."""
+    proposals, hits, faces = np.zeros(THRESHOLDS), np.zeros(THRESHOLDS), 0
+    for match, mask in zip(matches, counted, strict=True):
+        faces += int(mask.sum())
+        # A picture without any face is left out by the toolkit: its false alarms do not count.
+        if len(match.scores) == 0 or len(mask) == 0:
+            continue
+        right, proposed = _count(match, mask)
+        above = _count_above(match.scores)
+        some = above > 0
+        proposals[some] += proposed[above[some] - 1]
+        hits[some] += right[above[some] - 1]
+    precision = np.divide(hits, proposals, out=np.zeros(THRESHOLDS), where=proposals > 0)
+    recall = hits / max(faces, 1)
+    return Curve(faces, precision, recall, average_precision(precision, recall))
+
+
+def average_precision(precision: _Floats, recall: _Floats) -> float:
+    """Area under the curve after each precision is raised to the best at any higher recall (VOC 2010)."""
+    r = np.concatenate([[0.0], recall, [1.0]])
+    p = np.concatenate([[0.0], precision, [0.0]])
+    p = np.maximum.accumulate(p[::-1])[::-1]
+    steps = np.flatnonzero(r[1:] != r[:-1])
+    return float(np.sum((r[steps + 1] - r[steps]) * p[steps + 1]))
+
+
+def _count(match: Matches, counted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """After each detection: faces found so far, and detections that count so far."""
+    on_face = match.face >= 0
+    on_counted = np.zeros(len(match.face), bool)
+    on_counted[on_face] = counted[match.face[on_face]]
+    first = np.zeros(len(match.face), bool)
+    first[np.unique(match.face, return_index=True)[1]] = True
+    return np.cumsum(first & on_counted), np.cumsum(~on_face | on_counted)
+
+
+def _count_above(scores: _Floats) -> NDArray[np.int64]:
+    """How many detections score at least each threshold 0.999, 0.998, ..., 0."""
+    thresholds = 1 - (np.arange(THRESHOLDS) + 1) / THRESHOLDS
+    return np.searchsorted(-scores, -thresholds, side="right")
+
+
+def _best_face(boxes: _Floats, faces: _Floats) -> NDArray[np.int64]:
+    if len(boxes) == 0 or len(faces) == 0:
+        return np.full(len(boxes), -1)
+    iou = iou_plus_one(boxes, faces)
+    best = iou.argmax(1)
+    return np.where(iou[np.arange(len(boxes)), best] >= _MATCH_IOU, best, -1)
+
+
+def iou_plus_one(first: _Floats, second: _Floats) -> _Floats:
+    """IoU of x, y, w, h boxes (N, 4), (M, 4) where a box of width w covers w + 1 pixels: (N, M)."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum((first[:, :2] + first[:, 2:])[:, None], (second[:, :2] + second[:, 2:])[None])
+    overlap = (high - low + 1).clip(0).prod(-1)
+    areas = (first[:, 2:] + 1).prod(-1)[:, None] + (second[:, 2:] + 1).prod(-1)[None]
+    result: _Floats = overlap / (areas - overlap)
+    return result
+
+
+def _score_range(predictions: Predictions) -> tuple[float, float]:
+    """Lowest and highest score of the whole set. The toolkit starts at 0 for the highest, 2 for the lowest."""
+    low, high = 2.0, 0.0
+    for rows in predictions.values():
+        if len(rows):
+            low, high = min(low, float(rows[:, 4].min())), max(high, float(rows[:, 4].max()))
+    return low, high
