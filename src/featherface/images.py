@@ -1,24 +1,144 @@
-"""Pictures as (H, W, 3) uint8 RGB arrays, turned as their EXIF says."""
+"""Pictures as (H, W, 3) uint8 RGB arrays, turned as their EXIF says; resizing and padding for the network."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+# OpenCV reads this once, when it is loaded: a small file may not unpack into more pixels than this.
+MAX_PIXELS = int(os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(300_000_000)))
 
-from featherface.errors import ImageError
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from featherface.errors import ImageError  # noqa: E402
+
+Image = NDArray[np.uint8]
+ImageSource = str | os.PathLike[str] | bytes | NDArray[np.uint8] | Any
+"""A path, the bytes of a file, a PIL image, or an (H, W, 3) uint8 array."""
+
+PAD_COLOUR = (123, 117, 104)
+"""RGB that the network's normalisation turns into zero."""
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".ppm", ".pgm"}
+)
 
 
-def read_image(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """The picture in a file. ImageError names the file when it cannot be read or decoded."""
+def read_image(source: ImageSource, *, bgr: bool = False) -> Image:
+    """The picture as (H, W, 3) uint8 RGB: EXIF turned, first frame, 8 bit, without alpha.
+
+    `bgr` says that an array is in OpenCV's order. Raises ImageError, which names the input, for anything
+    that is not a whole picture: missing, unreadable, empty, truncated, over MAX_PIXELS, wrong dtype or shape.
+    """
+    if isinstance(source, np.ndarray):
+        return _checked_array(source, bgr)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return decode_image(bytes(source), "bytes")
+    if isinstance(source, str | os.PathLike):
+        return decode_image(_read_bytes(Path(source)), str(source))
+    if hasattr(source, "convert") and hasattr(source, "getexif"):
+        return _from_pil(source)
+    raise ImageError(f"cannot read a picture from a {type(source).__name__}")
+
+
+def decode_image(data: bytes, name: str) -> Image:
+    """The picture in a file's bytes; `name` is what errors call it."""
+    if not data:
+        raise ImageError(f"{name}: empty, 0 bytes")
+    if _is_truncated(data):
+        raise ImageError(f"{name}: truncated, the picture's end is missing")
     try:
-        data = Path(source).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{source}: {error.strerror}") from error
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
-    if image is None:
-        raise ImageError(f"{source}: not a picture that can be decoded")
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        if "pixels" in str(error).lower():
+            raise ImageError(f"{name}: more than {MAX_PIXELS:,} pixels") from error
+        raise ImageError(f"{name}: cannot be decoded ({error.err})") from error
+    if image is None or image.size == 0:
+        raise ImageError(f"{name}: not a picture that can be decoded")
     return np.asarray(image, np.uint8)
+
+
+def resize(image: Image, width: int, height: int) -> Image:
+    """The picture at another size: by area when it shrinks, linear when it grows."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = width < image.shape[1] or height < image.shape[0]
+    mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=mode), np.uint8)
+
+
+def to_input(image: Image, multiple: int) -> NDArray[np.float32]:
+    """The network's input (1, 3, H, W): float RGB 0-255, padded right and below to the multiple."""
+    height, width = image.shape[:2]
+    below, right = -height % multiple, -width % multiple
+    if below or right:
+        image = np.asarray(
+            cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=PAD_COLOUR), np.uint8
+        )
+    return np.asarray(cv2.dnn.blobFromImage(image), np.float32)
+
+
+def encode_image(image: Image, suffix: str) -> bytes:
+    """The file content of an RGB picture in the format of `suffix`; ImageError when there is no such format."""
+    try:
+        done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except cv2.error as error:
+        raise ImageError(f"cannot write pictures as {suffix!r}") from error
+    if not done:
+        raise ImageError(f"cannot write this picture as {suffix!r}")
+    return data.tobytes()
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise ImageError(f"{str(path)!r}: not a path ({error})") from error
+
+
+def _is_truncated(data: bytes) -> bool:
+    """Whether the end of a JPEG, PNG, GIF or RIFF (WebP) file is missing; decoders fill such holes with grey."""
+    if data[:2] == b"\xff\xd8":
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" not in data[-64:] and b"IEND" not in data
+    if data[:4] == b"RIFF":
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if data[:4] == b"GIF8":
+        return data.rstrip(b"\0")[-1:] != b";"
+    return False
+
+
+def _checked_array(array: NDArray[Any], bgr: bool) -> Image:
+    if array.dtype != np.uint8:
+        raise ImageError(f"array of dtype {array.dtype}; a picture is uint8, 0 to 255")
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise ImageError(f"array of shape {array.shape}; a picture is (height, width, 3)")
+    if array.size == 0:
+        raise ImageError(f"array of shape {array.shape} holds no pixels")
+    return np.ascontiguousarray(array[..., ::-1] if bgr else array)
+
+
+def _from_pil(picture: Any) -> Image:
+    """A PIL image without importing PIL: frames, modes and EXIF turn are its own business, done by its methods."""
+    try:
+        picture.seek(0)
+        turned = _pil_turn(picture)
+        if turned.mode.startswith("I;16") or turned.mode == "I":
+            deep = np.asarray(turned, np.int64) >> 8
+            return np.repeat(deep.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+        return _checked_array(np.asarray(turned.convert("RGB")), bgr=False)
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise ImageError(f"PIL image: {error}") from error
+
+
+def _pil_turn(picture: Any) -> Any:
+    # EXIF orientation to PIL's Transpose members, by number.
+    steps = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+    step = steps.get(picture.getexif().get(0x0112, 1))
+    return picture if step is None else picture.transpose(step)

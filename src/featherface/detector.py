@@ -1,0 +1,184 @@
+"""From a picture to its faces: resize, run the network, decode, suppress, merge."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from featherface.boxes import decode_boxes, decode_landmarks, nms, vote
+from featherface.detections import Detections, concatenate
+from featherface.errors import ConfigError
+from featherface.images import Image, ImageSource, read_image, resize, to_input
+from featherface.priors import prior_boxes
+from featherface.runtime import OnnxSession, Session
+from featherface.zoo import find_model
+
+FLIPPED_POINTS = (1, 0, 2, 4, 3)
+TILE_OVERLAP = 0.25
+_MAX_CANDIDATES = 5000
+_VOTE_IOU = 0.5
+# A box that ends this close to an inner edge of its tile is cut; a neighbouring tile or the overview has it whole.
+_TILE_EDGE = 2.0
+
+
+class Detector:
+    """Finds faces. Safe to share between threads; can be pickled.
+
+    `model` is the name of a shipped model or the path of an exported one. Raises ModelError when there is
+    none such, ConfigError for a threshold outside [0, 1] or a number below its least value.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Session = "v2",
+        score_threshold: float = 0.5,
+        iou_threshold: float = 0.4,
+        max_detections: int = 750,
+        threads: int | None = None,
+    ) -> None:
+        for name, value in (("score_threshold", score_threshold), ("iou_threshold", iou_threshold)):
+            if not 0 <= value <= 1:
+                raise ConfigError(f"{name} = {value}: must lie between 0 and 1")
+        if max_detections < 1:
+            raise ConfigError(f"max_detections = {max_detections}: must be at least 1")
+        if threads is not None and threads < 1:
+            raise ConfigError(f"threads = {threads}: must be at least 1")
+        self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
+        self.max_detections = max_detections
+        is_file = isinstance(model, str | os.PathLike)
+        self.session: Session = OnnxSession(find_model(model), threads) if is_file else model  # type: ignore[arg-type, assignment]
+
+    def detect(
+        self,
+        image: ImageSource,
+        *,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        long_side: int | None = None,
+        tile: int | None = None,
+        bgr: bool = False,
+    ) -> Detections:
+        """The faces of one picture, in its own pixels, at its original size unless told otherwise.
+
+        `image`: a path, bytes, a PIL image or an (H, W, 3) uint8 RGB array (`bgr` for OpenCV's order).
+        `scales`: sizes relative to the picture (or to `long_side`, the length its longer side gets); several
+        are merged by NMS and box voting, as is `flip`, a mirrored pass. `tile`: cut a very large picture
+        into overlapping squares of this many pixels, beside one pass over the whole at that size. Raises
+        ImageError for what is not a picture, ConfigError for a bad option.
+        """
+        picture = read_image(image, bgr=bgr)
+        height, width = picture.shape[:2]
+        _check_options(scales, long_side, tile)
+        base = long_side / max(height, width) if long_side else 1.0
+        passes = [
+            found
+            for scale in scales
+            for found in self._passes(picture, base * scale, flip, tile)
+        ]
+        return self._merge(passes, width, height)
+
+    def detect_batch(
+        self, images: Iterable[ImageSource], *, bgr: bool = False, long_side: int | None = None
+    ) -> list[Detections]:
+        """The faces of several pictures, in order."""
+        return [self.detect(image, bgr=bgr, long_side=long_side) for image in images]
+
+    def _passes(self, picture: Image, scale: float, flip: bool, tile: int | None) -> Iterator[Detections]:
+        height, width = picture.shape[:2]
+        look: Callable[[Image], Detections] = self._look_tiled(tile) if tile else self._look
+        shown = resize(picture, max(1, round(width * scale)), max(1, round(height * scale)))
+        yield _fit(look(shown), width, height)
+        if flip:
+            yield _fit(mirrored(look(np.ascontiguousarray(shown[:, ::-1]))), width, height)
+
+    def _look(self, picture: Image) -> Detections:
+        """One run of the network over the whole picture; candidates, not yet suppressed."""
+        spec = self.session.spec
+        images = to_input(picture, spec.pad_multiple)
+        scores, box_deltas, landmark_deltas = (output[0] for output in self.session.run(images))
+        likely = np.flatnonzero(scores >= self.score_threshold)
+        if len(likely) > _MAX_CANDIDATES:
+            likely = likely[np.argpartition(-scores[likely], _MAX_CANDIDATES)[:_MAX_CANDIDATES]]
+        priors = prior_boxes(images.shape[2], images.shape[3], spec.strides, spec.prior_sizes)[likely]
+        height, width = picture.shape[:2]
+        boxes = decode_boxes(box_deltas[likely], priors, spec.variances)
+        boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
+        landmarks = decode_landmarks(landmark_deltas[likely], priors, spec.variances)
+        found = Detections(boxes, scores[likely], landmarks, width, height)
+        return found.filter(min_size=1e-3)
+
+    def _look_tiled(self, tile: int) -> Callable[[Image], Detections]:
+        def look(picture: Image) -> Detections:
+            height, width = picture.shape[:2]
+            if max(height, width) <= tile:
+                return self._look(picture)
+            shrink = tile / max(height, width)
+            overview = self._look(resize(picture, max(1, round(width * shrink)), max(1, round(height * shrink))))
+            parts = [_fit(overview, width, height)]
+            for top in tile_starts(height, tile):
+                for left in tile_starts(width, tile):
+                    part = np.ascontiguousarray(picture[top : top + tile, left : left + tile])
+                    # Suppressed at once: the candidates of a hundred tiles would not fit the limit.
+                    found = self._merge([self._look(part)], part.shape[1], part.shape[0])
+                    parts.append(_placed(found, left, top, width, height))
+            return concatenate(parts, width, height)
+
+        return look
+
+    def _merge(self, passes: Sequence[Detections], width: int, height: int) -> Detections:
+        found = concatenate(passes, width, height)
+        kept = nms(found.boxes, found.scores, self.iou_threshold, self.max_detections)
+        boxes = found.boxes[kept]
+        if len(passes) > 1:
+            boxes = vote(boxes, found.boxes, found.scores, _VOTE_IOU)
+        return Detections(boxes, found.scores[kept], found.landmarks[kept], width, height)
+
+
+def mirrored(found: Detections) -> Detections:
+    """The faces of the mirrored picture."""
+    boxes = found.boxes[:, [2, 1, 0, 3]].copy()
+    boxes[:, [0, 2]] = found.width - boxes[:, [0, 2]]
+    landmarks = found.landmarks[:, FLIPPED_POINTS].copy()
+    landmarks[..., 0] = found.width - landmarks[..., 0]
+    return Detections(boxes, found.scores, landmarks, found.width, found.height)
+
+
+def tile_starts(length: int, tile: int) -> list[int]:
+    """Where the tiles along one side begin: evenly spread, a quarter shared at least, the last ends at the edge."""
+    if length <= tile:
+        return [0]
+    count = math.ceil((length - tile * TILE_OVERLAP) / (tile * (1 - TILE_OVERLAP)))
+    return [round(i * (length - tile) / (count - 1)) for i in range(count)]
+
+
+def _fit(found: Detections, width: int, height: int) -> Detections:
+    """The faces of a resized picture in the pixels of the original (rounding makes the two factors differ)."""
+    factor = np.array([width / found.width, height / found.height], np.float32)
+    return Detections(
+        found.boxes * np.tile(factor, 2), found.scores, found.landmarks * factor, width, height
+    )
+
+
+def _placed(found: Detections, left: int, top: int, width: int, height: int) -> Detections:
+    """A tile's faces in the whole picture, without those that an inner edge cuts."""
+    x1, y1, x2, y2 = found.boxes.T
+    cut = (x1 < _TILE_EDGE) & (left > 0) | (y1 < _TILE_EDGE) & (top > 0)
+    cut |= (x2 > found.width - _TILE_EDGE) & (left + found.width < width)
+    cut |= (y2 > found.height - _TILE_EDGE) & (top + found.height < height)
+    whole = found.filter(~cut)
+    shift = np.array([left, top], np.float32)
+    return Detections(
+        whole.boxes + np.tile(shift, 2), whole.scores, whole.landmarks + shift, width, height
+    )
+
+
+def _check_options(scales: Sequence[float], long_side: int | None, tile: int | None) -> None:
+    if not scales or any(not 0 < scale <= 16 for scale in scales):
+        raise ConfigError(f"scales = {list(scales)}: each must be over 0 and at most 16")
+    if long_side is not None and long_side < 1:
+        raise ConfigError(f"long_side = {long_side}: must be at least 1")
+    if tile is not None and tile < 64:
+        raise ConfigError(f"tile = {tile}: must be at least 64")

@@ -1,0 +1,40 @@
+"""Detections drawn into a picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from featherface.detections import Detections
+
+_BOX = (0, 200, 80)
+_TEXT = (255, 255, 255)
+_POINTS = ((255, 60, 60), (60, 120, 255), (255, 200, 0), (230, 80, 230), (0, 220, 220))
+
+
+def draw_detections(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
+    """A copy of the RGB picture with boxes, scores and five coloured landmarks; sizes follow the picture's."""
+    canvas = np.ascontiguousarray(image).copy()
+    line = max(1, round(max(canvas.shape[:2]) / 500))
+    for box, score, points in zip(
+        detections.boxes, detections.scores, detections.landmarks, strict=True
+    ):
+        x1, y1, x2, y2 = (round(float(v)) for v in box)
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), _BOX, line, cv2.LINE_AA)
+        radius = max(1, round((x2 - x1) / 30))
+        for (x, y), colour in zip(points, _POINTS, strict=True):
+            cv2.circle(canvas, (round(float(x)), round(float(y))), radius, colour, -1, cv2.LINE_AA)
+        if x2 - x1 >= 24:
+            _label(canvas, f"{score:.2f}", x1, y1, line)
+    return canvas
+
+
+def _label(canvas: NDArray[np.uint8], text: str, x: int, y: int, line: int) -> None:
+    scale = 0.35 + 0.1 * line
+    (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, line)
+    top = max(0, y - height - base)
+    cv2.rectangle(canvas, (x, top), (x + width, top + height + base), _BOX, -1)
+    cv2.putText(
+        canvas, text, (x, top + height), cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT, line, cv2.LINE_AA
+    )

@@ -1,0 +1,95 @@
+"""A network file behind one small interface. ONNX Runtime here; other runtimes offer the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from featherface.errors import ModelError
+
+_Array = NDArray[np.float32]
+_OUTPUTS = ("scores", "box_deltas", "landmark_deltas")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a network file says of itself: all that decoding needs."""
+
+    name: str
+    strides: tuple[int, ...]
+    prior_sizes: tuple[tuple[int, ...], ...]
+    variances: tuple[float, float]
+    pad_multiple: int
+
+
+class Session(Protocol):
+    """Runs a network; safe to call from several threads."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The network's layout."""
+
+    def run(self, images: _Array) -> tuple[_Array, _Array, _Array]:
+        """Images (B, 3, H, W), RGB 0-255, to scores (B, P), box deltas (B, P, 4), landmark deltas (B, P, 10)."""
+
+
+class OnnxSession:
+    """An ONNX file in ONNX Runtime on the CPU. ModelError for a missing, corrupt, truncated or foreign file."""
+
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        self.path, self.threads = Path(path), threads
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            content = self.path.read_bytes()
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except OSError as error:
+            raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+            raise ModelError(f"{path}: not a readable ONNX model ({reason})") from error
+        self._spec = _spec(self._session, str(path))
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The network's layout."""
+        return self._spec
+
+    def run(self, images: _Array) -> tuple[_Array, _Array, _Array]:
+        """See `Session.run`."""
+        scores, boxes, landmarks = self._session.run(list(_OUTPUTS), {"images": images})
+        return scores, boxes, landmarks
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OnnxSession, (self.path, self.threads)
+
+
+def _spec(session: Any, path: str) -> ModelSpec:
+    about = session.get_modelmeta().custom_metadata_map.get("featherface")
+    names = {output.name for output in session.get_outputs()}
+    inputs = {value.name for value in session.get_inputs()}
+    if about is None or not names.issuperset(_OUTPUTS) or "images" not in inputs:
+        raise ModelError(f"{path}: not a featherface model; export one with `featherface export`")
+    try:
+        values = json.loads(about)
+        if values["format"] != 1:
+            raise ModelError(f"{path}: format {values['format']}; this version reads format 1")
+        return ModelSpec(
+            name=str(values["name"]),
+            strides=tuple(int(s) for s in values["strides"]),
+            prior_sizes=tuple(tuple(int(s) for s in sizes) for sizes in values["prior_sizes"]),
+            variances=(float(values["variances"][0]), float(values["variances"][1])),
+            pad_multiple=int(values["pad_multiple"]),
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ModelError(f"{path}: its featherface metadata cannot be read ({error})") from error
