@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Annotated
 
 import typer
 
+from featherface import __version__
 from featherface.errors import FeatherFaceError
 
 # One module per group of commands; each has `register(app)` and imports its heavy rooms inside the command.
-COMMAND_MODULES: tuple[str, ...] = ()  # filled as commands land
+COMMAND_MODULES = ("detect", "models", "train")
 
 
 def build_app() -> typer.Typer:
@@ -18,6 +20,16 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="featherface", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
     )
+
+    @app.callback()
+    def options(
+        version: Annotated[
+            bool,
+            typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version."),
+        ] = False,
+    ) -> None:
+        """A tiny, honest face detector: boxes, scores and five landmarks."""
+
     for module in COMMAND_MODULES:
         importlib.import_module(f"featherface.cli.{module}").register(app)
     return app
@@ -30,3 +42,9 @@ def main() -> None:
     except FeatherFaceError as error:
         print(f"featherface: error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"featherface {__version__}")
+        raise typer.Exit

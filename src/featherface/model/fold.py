@@ -14,11 +14,16 @@ from featherface.model.network import FeatherFace
 
 
 def folded(model: FeatherFace) -> FeatherFace:
-    """A copy of `model` in eval mode whose batch norms live in the convs; outputs stay the same."""
+    """A copy of `model` in eval mode whose batch norms live in the convs; outputs stay the same.
+
+    Folding what is folded already changes nothing.
+    """
     copied = copy.deepcopy(model).eval()
     for module in copied.modules():
         if isinstance(module, nn.Sequential):
             _fold_sequential(module)
+        elif not isinstance(getattr(module, "bn", None), nn.BatchNorm2d):
+            continue
         elif isinstance(module, FusionConv):
             module.pointwise, module.bn = _fold(module.pointwise, module.bn), nn.Identity()  # type: ignore[assignment]
         elif isinstance(module, SpatialGate):

@@ -1,0 +1,156 @@
+"""`featherface detect`: the faces in files, folders, globs and standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featherface.errors import ConfigError, FeatherFaceError
+
+_A_FEW = 3
+_OUTPUTS = "Outputs"
+_SEARCH = "How to look"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(detect)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How every picture is looked at, and where pictures of it go."""
+
+    scales: tuple[float, ...]
+    flip: bool
+    long_side: int | None
+    tile: int | None
+    save: Path | None
+    crops: Path | None
+
+
+def detect(
+    inputs: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs, or - for standard input.", show_default=False)
+    ],
+    model: Annotated[str, typer.Option(help="A shipped model or a model file.")] = "v2",
+    score_threshold: Annotated[float, typer.Option(help="Keep faces of at least this score.")] = 0.5,
+    iou_threshold: Annotated[float, typer.Option(help="Suppress boxes that overlap a better one more.")] = 0.4,
+    max_detections: Annotated[int, typer.Option(help="At most this many faces a picture.")] = 750,
+    save: Annotated[
+        Path | None, typer.Option(help="Folder for pictures with the faces drawn in.", rich_help_panel=_OUTPUTS)
+    ] = None,
+    crops: Annotated[
+        Path | None, typer.Option(help="Folder for the faces, aligned to 112x112.", rich_help_panel=_OUTPUTS)
+    ] = None,
+    json: Annotated[
+        str | None, typer.Option(help="Write JSON; - for standard output.", rich_help_panel=_OUTPUTS)
+    ] = None,
+    csv: Annotated[str | None, typer.Option(help="Write CSV, a row a face.", rich_help_panel=_OUTPUTS)] = None,
+    coco: Annotated[str | None, typer.Option(help="Write COCO JSON.", rich_help_panel=_OUTPUTS)] = None,
+    long_side: Annotated[
+        int | None, typer.Option(help="Resize the longer side to this first.", rich_help_panel=_SEARCH)
+    ] = None,
+    scales: Annotated[
+        str, typer.Option(help="Several sizes merged, such as 1,2 for tiny faces.", rich_help_panel=_SEARCH)
+    ] = "1",
+    flip: Annotated[bool, typer.Option(help="Add a mirrored pass.", rich_help_panel=_SEARCH)] = False,
+    tile: Annotated[
+        int | None, typer.Option(help="Cut very large pictures into tiles of this side.", rich_help_panel=_SEARCH)
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all when not given.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No table, no progress bar.")] = False,
+) -> None:
+    """Find the faces in photos. Exit code 0 only when every input could be read."""
+    from featherface.cli.inputs import expand
+    from featherface.cli.outputs import Result, table, write_coco, write_csv, write_json
+    from featherface.detector import Detector
+
+    look = _Look(parse_scales(scales), flip, long_side, tile, save, crops)
+    detector = Detector(model, score_threshold, iou_threshold, max_detections, threads)
+    found = expand(inputs)
+    results: list[Result] = []
+    try:
+        with _progress(len(found), quiet) as (advance, say):
+            for item in found:
+                try:
+                    results.append(_one(detector, item, look))  # type: ignore[arg-type]
+                except ConfigError:
+                    raise
+                except (FeatherFaceError, MemoryError) as error:
+                    line = str(error) or f"{item.path}: not enough memory"
+                    say(f"featherface: {line}")
+                    results.append(Result(item.path, None, line))
+                advance()
+    finally:
+        # Also after an interruption: what was found is not lost.
+        for target, write in ((json, write_json), (csv, write_csv), (coco, write_coco)):
+            if target is not None and results:
+                _write(write, target, results)
+    if not quiet and json != "-":
+        typer.echo(table(results))
+    if any(result.error for result in results):
+        raise typer.Exit(1)
+
+
+def parse_scales(text: str) -> tuple[float, ...]:
+    """`1,2` to (1.0, 2.0); ConfigError when it is not a list of numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--scales {text!r}: expected numbers such as 1,2") from error
+
+
+def _one(detector, item, look: _Look):  # type: ignore[no-untyped-def]
+    from featherface.cli.outputs import Result, save_crops, save_picture
+    from featherface.images import read_image
+
+    source = item.source()
+    picture = read_image(source) if isinstance(source, Path) else read_stdin(source)
+    found = detector.detect(
+        picture, scales=look.scales, flip=look.flip, long_side=look.long_side, tile=look.tile
+    )
+    if look.save is not None:
+        save_picture(look.save, item.output, found.draw(picture))
+    if look.crops is not None:
+        save_crops(look.crops, item.output, found.crops(picture))
+    return Result(item.path, found)
+
+
+def read_stdin(data: bytes):  # type: ignore[no-untyped-def]
+    """The picture that came through standard input."""
+    from featherface.images import decode_image
+
+    return decode_image(data, "standard input")
+
+
+def _write(write: Callable[[str, Sequence[object]], None], target: str, results: Sequence[object]) -> None:
+    try:
+        write(target, results)
+    except OSError as error:
+        raise FeatherFaceError(f"{target}: cannot be written ({error.strerror})") from error
+
+
+@contextmanager
+def _progress(count: int, quiet: bool) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
+    """A bar on standard error for more than a few inputs, and a way to print a line beside it."""
+    if quiet or count <= _A_FEW:
+        yield (lambda: None), (lambda line: print(line, file=sys.stderr))
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("detecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=count)
+        yield (
+            (lambda: bar.advance(task)),
+            (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)),
+        )

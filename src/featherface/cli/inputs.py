@@ -1,0 +1,71 @@
+"""What the user named on the command line, as a list of pictures with a name for each output."""
+
+from __future__ import annotations
+
+import glob
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from featherface.errors import FeatherFaceError, ImageError
+from featherface.images import IMAGE_SUFFIXES
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One picture to look at, or the reason why there is none."""
+
+    path: str
+    """As the user named it; `-` is standard input."""
+    output: Path
+    """Relative name for what is written about it, unique among the inputs."""
+    error: FeatherFaceError | None = None
+
+    def source(self) -> Path | bytes:
+        """What `Detector.detect` takes."""
+        if self.error is not None:
+            raise self.error
+        return sys.stdin.buffer.read() if self.path == STDIN else Path(self.path)
+
+
+def expand(names: Sequence[str]) -> list[Input]:
+    """Files, folders (recursively), globs and `-`; one Input for every picture, none twice under one name."""
+    taken: set[Path] = set()
+    return [
+        Input(path, _unique(output, taken), error)
+        for name in names
+        for path, output, error in _expand_one(name)
+    ]
+
+
+def _expand_one(name: str) -> Iterator[tuple[str, Path, FeatherFaceError | None]]:
+    path = Path(name)
+    if name == STDIN:
+        yield name, Path("stdin.png"), None
+    elif path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+        for picture in found:
+            yield str(picture), picture.relative_to(path), None
+        if not found:
+            yield name, Path(path.name), ImageError(f"{name}: a folder without pictures")
+    elif not path.exists() and glob.has_magic(name):
+        matches = sorted(m for m in glob.glob(name, recursive=True) if Path(m).is_file())
+        for match in matches:
+            yield match, Path(Path(match).name), None
+        if not matches:
+            yield name, Path("none"), ImageError(f"{name}: matches no file")
+    else:
+        # A missing file is reported when it is read, like every other bad one.
+        yield name, Path(path.name), None
+
+
+def _unique(output: Path, taken: set[Path]) -> Path:
+    candidate, number = output, 2
+    while candidate in taken:
+        candidate = output.with_name(f"{output.stem}-{number}{output.suffix}")
+        number += 1
+    taken.add(candidate)
+    return candidate
