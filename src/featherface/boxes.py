@@ -44,8 +44,8 @@ def iou_matrix(first: _Array, second: _Array) -> _Array:
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     overlap = (high - low).clip(0).prod(-1)
-    union = _areas(first)[:, None] + _areas(second)[None] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    union: _Array = _areas(first)[:, None] + _areas(second)[None] - overlap
+    return np.asarray(np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0), np.float32)
 
 
 def nms(boxes: _Array, scores: _Array, iou_threshold: float, max_detections: int | None = None) -> _Indices:

@@ -20,7 +20,9 @@ TEMPLATE_112 = np.array(
 )
 
 
-def aligned_crop(image: NDArray[np.uint8], landmarks: NDArray[np.float32], size: int = 112) -> NDArray[np.uint8]:
+def aligned_crop(
+    image: NDArray[np.uint8], landmarks: NDArray[np.float32], size: int = 112
+) -> NDArray[np.uint8]:
     """The face (size, size, 3), turned, scaled and moved (no shear) so that its landmarks (5, 2) meet the template."""
     matrix = similarity(landmarks, TEMPLATE_112 * np.float32(size / 112))
     return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR), np.uint8)

@@ -73,11 +73,7 @@ class Detector:
         height, width = picture.shape[:2]
         _check_options(scales, long_side, tile)
         base = long_side / max(height, width) if long_side else 1.0
-        passes = [
-            found
-            for scale in scales
-            for found in self._passes(picture, base * scale, flip, tile)
-        ]
+        passes = [found for scale in scales for found in self._passes(picture, base * scale, flip, tile)]
         return self._merge(passes, width, height)
 
     def detect_batch(
@@ -116,7 +112,9 @@ class Detector:
             if max(height, width) <= tile:
                 return self._look(picture)
             shrink = tile / max(height, width)
-            overview = self._look(resize(picture, max(1, round(width * shrink)), max(1, round(height * shrink))))
+            overview = self._look(
+                resize(picture, max(1, round(width * shrink)), max(1, round(height * shrink)))
+            )
             parts = [_fit(overview, width, height)]
             for top in tile_starts(height, tile):
                 for left in tile_starts(width, tile):
@@ -157,9 +155,7 @@ def tile_starts(length: int, tile: int) -> list[int]:
 def _fit(found: Detections, width: int, height: int) -> Detections:
     """The faces of a resized picture in the pixels of the original (rounding makes the two factors differ)."""
     factor = np.array([width / found.width, height / found.height], np.float32)
-    return Detections(
-        found.boxes * np.tile(factor, 2), found.scores, found.landmarks * factor, width, height
-    )
+    return Detections(found.boxes * np.tile(factor, 2), found.scores, found.landmarks * factor, width, height)
 
 
 def _placed(found: Detections, left: int, top: int, width: int, height: int) -> Detections:
@@ -170,9 +166,7 @@ def _placed(found: Detections, left: int, top: int, width: int, height: int) -> 
     cut |= (y2 > found.height - _TILE_EDGE) & (top + found.height < height)
     whole = found.filter(~cut)
     shift = np.array([left, top], np.float32)
-    return Detections(
-        whole.boxes + np.tile(shift, 2), whole.scores, whole.landmarks + shift, width, height
-    )
+    return Detections(whole.boxes + np.tile(shift, 2), whole.scores, whole.landmarks + shift, width, height)
 
 
 def _check_options(scales: Sequence[float], long_side: int | None, tile: int | None) -> None:

@@ -17,9 +17,7 @@ def draw_detections(image: NDArray[np.uint8], detections: Detections) -> NDArray
     """A copy of the RGB picture with boxes, scores and five coloured landmarks; sizes follow the picture's."""
     canvas = np.ascontiguousarray(image).copy()
     line = max(1, round(max(canvas.shape[:2]) / 500))
-    for box, score, points in zip(
-        detections.boxes, detections.scores, detections.landmarks, strict=True
-    ):
+    for box, score, points in zip(detections.boxes, detections.scores, detections.landmarks, strict=True):
         x1, y1, x2, y2 = (round(float(v)) for v in box)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), _BOX, line, cv2.LINE_AA)
         radius = max(1, round((x2 - x1) / 30))
@@ -35,6 +33,4 @@ def _label(canvas: NDArray[np.uint8], text: str, x: int, y: int, line: int) -> N
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, line)
     top = max(0, y - height - base)
     cv2.rectangle(canvas, (x, top), (x + width, top + height + base), _BOX, -1)
-    cv2.putText(
-        canvas, text, (x, top + height), cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT, line, cv2.LINE_AA
-    )
+    cv2.putText(canvas, text, (x, top + height), cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT, line, cv2.LINE_AA)

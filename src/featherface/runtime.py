@@ -50,9 +50,7 @@ class OnnxSession:
             options.intra_op_num_threads = threads
         try:
             content = self.path.read_bytes()
-            self._session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except OSError as error:
             raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}") from error
         except Exception as error:  # ONNX Runtime's errors share no public base class

@@ -1,6 +1,6 @@
 """Labelled pictures: one value type, and readers of the label formats in use."""
 
-from featherface.annotations.types import Annotation
 from featherface.annotations.read import read_annotations
+from featherface.annotations.types import Annotation
 
 __all__ = ["Annotation", "read_annotations"]

@@ -16,7 +16,8 @@ def read_retinaface(path: Path) -> list[Annotation]:
     """The pictures of a label.txt; they lie in `images/` beside it, or beside it. -1 marks unknown points."""
     folder = path.parent / "images" if (path.parent / "images").is_dir() else path.parent
     found: list[Annotation] = []
-    name, rows = "", []
+    name = ""
+    rows: list[list[float]] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("#"):
             if name:
@@ -45,6 +46,7 @@ def _annotation(path: Path, rows: list[list[float]]) -> Annotation:
     values = np.array(rows, np.float32).reshape(-1, _NUMBERS)
     boxes = np.concatenate([values[:, :2], values[:, :2] + values[:, 2:4]], 1)
     points = values[:, 4:].reshape(-1, 5, 3)[..., :2].copy()
-    points[(points < 0).all(2).any(1)] = np.nan
-    ignored = (values[:, 2:4] < 1).any(1)
+    unknown = np.asarray((points < 0).all(2), bool)
+    points[unknown.any(1)] = np.nan
+    ignored = np.asarray((values[:, 2:4] < 1).any(1), bool)
     return Annotation(path, boxes, points, ignored)

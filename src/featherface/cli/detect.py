@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from featherface.errors import ConfigError, FeatherFaceError
+
+if TYPE_CHECKING:
+    from featherface.cli.inputs import Input
+    from featherface.cli.outputs import Result
+    from featherface.detector import Detector
+    from featherface.images import Image
 
 _A_FEW = 3
 _OUTPUTS = "Outputs"
@@ -41,10 +47,13 @@ def detect(
     ],
     model: Annotated[str, typer.Option(help="A shipped model or a model file.")] = "v2",
     score_threshold: Annotated[float, typer.Option(help="Keep faces of at least this score.")] = 0.5,
-    iou_threshold: Annotated[float, typer.Option(help="Suppress boxes that overlap a better one more.")] = 0.4,
+    iou_threshold: Annotated[
+        float, typer.Option(help="Suppress boxes that overlap a better one more.")
+    ] = 0.4,
     max_detections: Annotated[int, typer.Option(help="At most this many faces a picture.")] = 750,
     save: Annotated[
-        Path | None, typer.Option(help="Folder for pictures with the faces drawn in.", rich_help_panel=_OUTPUTS)
+        Path | None,
+        typer.Option(help="Folder for pictures with the faces drawn in.", rich_help_panel=_OUTPUTS),
     ] = None,
     crops: Annotated[
         Path | None, typer.Option(help="Folder for the faces, aligned to 112x112.", rich_help_panel=_OUTPUTS)
@@ -52,7 +61,9 @@ def detect(
     json: Annotated[
         str | None, typer.Option(help="Write JSON; - for standard output.", rich_help_panel=_OUTPUTS)
     ] = None,
-    csv: Annotated[str | None, typer.Option(help="Write CSV, a row a face.", rich_help_panel=_OUTPUTS)] = None,
+    csv: Annotated[
+        str | None, typer.Option(help="Write CSV, a row a face.", rich_help_panel=_OUTPUTS)
+    ] = None,
     coco: Annotated[str | None, typer.Option(help="Write COCO JSON.", rich_help_panel=_OUTPUTS)] = None,
     long_side: Annotated[
         int | None, typer.Option(help="Resize the longer side to this first.", rich_help_panel=_SEARCH)
@@ -62,7 +73,8 @@ def detect(
     ] = "1",
     flip: Annotated[bool, typer.Option(help="Add a mirrored pass.", rich_help_panel=_SEARCH)] = False,
     tile: Annotated[
-        int | None, typer.Option(help="Cut very large pictures into tiles of this side.", rich_help_panel=_SEARCH)
+        int | None,
+        typer.Option(help="Cut very large pictures into tiles of this side.", rich_help_panel=_SEARCH),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all when not given.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No table, no progress bar.")] = False,
@@ -80,7 +92,7 @@ def detect(
         with _progress(len(found), quiet) as (advance, say):
             for item in found:
                 try:
-                    results.append(_one(detector, item, look))  # type: ignore[arg-type]
+                    results.append(_one(detector, item, look))
                 except ConfigError:
                     raise
                 except (FeatherFaceError, MemoryError) as error:
@@ -107,7 +119,7 @@ def parse_scales(text: str) -> tuple[float, ...]:
         raise ConfigError(f"--scales {text!r}: expected numbers such as 1,2") from error
 
 
-def _one(detector, item, look: _Look):  # type: ignore[no-untyped-def]
+def _one(detector: Detector, item: Input, look: _Look) -> Result:
     from featherface.cli.outputs import Result, save_crops, save_picture
     from featherface.images import read_image
 
@@ -123,14 +135,14 @@ def _one(detector, item, look: _Look):  # type: ignore[no-untyped-def]
     return Result(item.path, found)
 
 
-def read_stdin(data: bytes):  # type: ignore[no-untyped-def]
+def read_stdin(data: bytes) -> Image:
     """The picture that came through standard input."""
     from featherface.images import decode_image
 
     return decode_image(data, "standard input")
 
 
-def _write(write: Callable[[str, Sequence[object]], None], target: str, results: Sequence[object]) -> None:
+def _write(write: Callable[[str, list[Result]], None], target: str, results: list[Result]) -> None:
     try:
         write(target, results)
     except OSError as error:
@@ -143,14 +155,7 @@ def _progress(count: int, quiet: bool) -> Iterator[tuple[Callable[[], None], Cal
     if quiet or count <= _A_FEW:
         yield (lambda: None), (lambda line: print(line, file=sys.stderr))
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from featherface.cli.progress import bar
 
-    console = Console(stderr=True)
-    columns = (TextColumn("detecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=count)
-        yield (
-            (lambda: bar.advance(task)),
-            (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)),
-        )
+    with bar("detecting", count) as advance:
+        yield advance, (lambda line: print(line, file=sys.stderr))

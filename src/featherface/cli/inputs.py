@@ -52,7 +52,7 @@ def _expand_one(name: str) -> Iterator[tuple[str, Path, FeatherFaceError | None]
         if not found:
             yield name, Path(path.name), ImageError(f"{name}: a folder without pictures")
     elif not path.exists() and glob.has_magic(name):
-        matches = sorted(m for m in glob.glob(name, recursive=True) if Path(m).is_file())
+        matches = sorted(m for m in glob.glob(name, recursive=True) if Path(m).is_file())  # noqa: PTH207
         for match in matches:
             yield match, Path(Path(match).name), None
         if not matches:

@@ -63,10 +63,10 @@ def attention(
     model: Annotated[str, typer.Option(help="A shipped model or a .safetensors file.")] = "v2",
 ) -> None:
     """Coordinate Attention's horizontal and vertical maps laid over a photo, per level."""
-    from featherface.model.attention_maps import coordinate_gates, draw_gates
-    from featherface.model.weights import load_weights
     from featherface.atomic import write_bytes
     from featherface.images import encode_image, read_image
+    from featherface.model.attention_maps import coordinate_gates, draw_gates
+    from featherface.model.weights import load_weights
     from featherface.zoo import checked_file, list_models
 
     cards = {card.name: card for card in list_models()}

@@ -85,13 +85,12 @@ def write_csv(target: str, results: Sequence[Result]) -> None:
 
 def write_coco(target: str, results: Sequence[Result]) -> None:
     """COCO with one category, `face`, and five keypoints."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, result in enumerate((r for r in results if r.found is not None), 1):
         assert result.found is not None
         found = result.found
-        images.append(
-            {"id": number, "file_name": result.path, "width": found.width, "height": found.height}
-        )
+        images.append({"id": number, "file_name": result.path, "width": found.width, "height": found.height})
         for face in found.to_dict():
             x1, y1, x2, y2 = face["box"]
             annotations.append(

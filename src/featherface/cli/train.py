@@ -23,12 +23,16 @@ def register(app: typer.Typer) -> None:
     app.command()(distill)
 
 
-def train(config: _Recipe, overrides: _Overrides = None, hours: _Hours = None, resume: _Resume = False) -> None:
+def train(
+    config: _Recipe, overrides: _Overrides = None, hours: _Hours = None, resume: _Resume = False
+) -> None:
     """Train a network from labels."""
     _run(config, overrides, hours, resume, distilled=False)
 
 
-def distill(config: _Recipe, overrides: _Overrides = None, hours: _Hours = None, resume: _Resume = False) -> None:
+def distill(
+    config: _Recipe, overrides: _Overrides = None, hours: _Hours = None, resume: _Resume = False
+) -> None:
     """Train a student from labels and from the recipe's teacher."""
     _run(config, overrides, hours, resume, distilled=True)
 

@@ -23,7 +23,8 @@ class TorchSession:
 
         config = model.config
         self.spec = ModelSpec(config.name, config.strides, config.prior_sizes, config.variances, 32)
-        self.network = folded(model).to(memory_format=torch.channels_last)
+        self.network = folded(model)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.mean = torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1)
 
     def run(self, images: Any) -> tuple[Any, Any, Any]:

@@ -23,7 +23,9 @@ class Protocol:
     def describe(self) -> str:
         """One line for tables and pages."""
         size = f"long side {self.long_side}" if self.long_side else "original size"
-        scales = "one scale" if self.scales == (1.0,) else f"scales {', '.join(f'{s:g}' for s in self.scales)}"
+        scales = (
+            "one scale" if self.scales == (1.0,) else f"scales {', '.join(f'{s:g}' for s in self.scales)}"
+        )
         flip = ", flip" if self.flip else ""
         return (
             f"{self.name}: {size}, {scales}{flip}, score over {self.score_threshold:g}, "

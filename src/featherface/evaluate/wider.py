@@ -67,9 +67,7 @@ def evaluate(
 ) -> WiderResult:
     """AP of predictions for these pictures; one without predictions counts as no detections."""
     matches = match_all(predictions, truths, progress)
-    return WiderResult(
-        len(truths), {s: curve(matches, [t.counted[s] for t in truths]) for s in SUBSETS}
-    )
+    return WiderResult(len(truths), {s: curve(matches, [t.counted[s] for t in truths]) for s in SUBSETS})
 
 
 def match_all(

@@ -13,9 +13,7 @@ from featherface.model.layers import DeformableConv2d, deform_conv2d
 
 
 @torch.library.custom_op("featherface::deform_conv2d", mutates_args=())
-def _deform_operator(
-    x: Tensor, offsets: Tensor, modulator: Tensor, weight: Tensor, bias: Tensor
-) -> Tensor:
+def _deform_operator(x: Tensor, offsets: Tensor, modulator: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return deform_conv2d(x, offsets, modulator, weight, bias)
 
 

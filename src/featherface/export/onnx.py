@@ -43,6 +43,7 @@ class Deployed(nn.Module):
             stem.weight.copy_(stem.weight.flip(1))
         for head in self.network.heads:
             head.classes = _difference(head.classes)  # type: ignore[arg-type]
+        self.mean: Tensor
         self.register_buffer("mean", torch.tensor(_BGR_MEAN[::-1]).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -76,7 +77,7 @@ def export_onnx(model: FeatherFace, target: str | Path, name: str | None = None)
             input_names=["images"],
             output_names=list(OUTPUTS),
             dynamic_shapes={"images": free},
-            custom_translation_table=ONNX_TRANSLATIONS,
+            custom_translation_table=ONNX_TRANSLATIONS,  # type: ignore[arg-type]
         )
         assert program is not None
         graph = onnxslim.slim(program.model_proto)
@@ -126,7 +127,9 @@ def _difference_from_torch(graph: bytes, deployed: nn.Module) -> float:
         with torch.no_grad():
             expected = deployed(torch.from_numpy(images))
         found = session.run(list(OUTPUTS), {"images": images})
-        worst = max(worst, *(float(np.abs(a - b.numpy()).max()) for a, b in zip(found, expected, strict=True)))
+        worst = max(
+            worst, *(float(np.abs(a - b.numpy()).max()) for a, b in zip(found, expected, strict=True))
+        )
     return worst
 
 

@@ -63,7 +63,9 @@ def draw_gates(
 
 
 def _stretched(gate: NDArray[np.float32], stride: int, height: int, width: int) -> NDArray[np.float32]:
-    cells = np.broadcast_to(gate, (max(gate.shape[0], -(-height // stride)), max(gate.shape[1], -(-width // stride))))
+    cells = np.broadcast_to(
+        gate, (max(gate.shape[0], -(-height // stride)), max(gate.shape[1], -(-width // stride)))
+    )
     full = np.repeat(np.repeat(cells, stride, 0), stride, 1)[:height, :width]
     return np.asarray(cv2.GaussianBlur(full, (0, 0), stride / 2), np.float32)
 

@@ -42,5 +42,8 @@ def _stage(in_channels: int, widths: tuple[int, ...]) -> nn.Sequential:
     """Separable convs, the first of stride 2."""
     inputs = (in_channels, *widths[:-1])
     return nn.Sequential(
-        *(SeparableConv(i, o, 2 if k == 0 else 1) for k, (i, o) in enumerate(zip(inputs, widths, strict=True)))
+        *(
+            SeparableConv(i, o, 2 if k == 0 else 1)
+            for k, (i, o) in enumerate(zip(inputs, widths, strict=True))
+        )
     )

@@ -26,9 +26,7 @@ class ConvBN(nn.Sequential):
         groups: int = 1,
         act: bool = True,
     ) -> None:
-        conv = nn.Conv2d(
-            in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
-        )
+        conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
         super().__init__(conv, nn.BatchNorm2d(out_channels), *([activation()] if act else []))
 
 
@@ -92,8 +90,8 @@ def deform_conv2d(
     """Modulated deformable 3x3 conv, stride 1, padding 1 (Zhu 2019, "Deformable ConvNets v2", eq. 1).
 
     `x` (B, C, H, W); `offsets` (B, 18, H, W), for each of the nine taps (dy, dx) in pixels; `modulator`
-    (B, 9, H, W); `weight` (O, C, 3, 3); `bias` (O,). Samples are bilinear, zero outside. Written with torch's own ops, so
-    that it trains on every device without a compiled extension.
+    (B, 9, H, W); `weight` (O, C, 3, 3); `bias` (O,). Samples are bilinear, zero outside. Written
+    with torch's own ops, so that it trains on every device without a compiled extension.
     """
     batch, channels, height, width = x.shape
     taps = offsets.reshape(batch, 9, 2, height, width)

@@ -7,7 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from featherface.model.attention import CBAM, CoordinateAttention, ResidualAttention, SharedCoordinateAttention
+from featherface.model.attention import (
+    CBAM,
+    CoordinateAttention,
+    ResidualAttention,
+    SharedCoordinateAttention,
+)
 from featherface.model.backbone import MobileNetV1
 from featherface.model.config import ModelConfig
 from featherface.model.heads import SSH, Head

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -55,6 +56,7 @@ _FUSION = {
     "p4_w2": "p4_down_weights",
     "p5_w2": "p5_down_weights",
 }
+_COORDINATE = {"conv_transform": "shared", "bn_transform": "bn"}
 _HEAD = {"Class": "classes", "Bbox": "boxes", "Landmark": "landmarks"}
 
 
@@ -126,7 +128,7 @@ def _ssh(conv: str) -> str:
     return re.sub(r"conv(\d)[xX]\d", r"conv\1", conv)
 
 
-_RULES = (
+_RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"body\.stage1\.0\.(\d)\.(\w+)", lambda m: f"backbone.stage1.0.{m[1]}.{m[2]}"),
     (
         r"body\.stage(\d)\.(\d)\.(\d)\.(\w+)",
@@ -149,6 +151,8 @@ _RULES = (
     (r"(Class|Bbox|Landmark)Head\.(\d)\.conv1x1\.(\w+)", lambda m: f"heads.{m[2]}.{_HEAD[m[1]]}.{m[3]}"),
     (
         r"ca_p(\d)\.(\w+)\.(\w+)",
-        lambda m: f"head_attention.{int(m[1]) - 3}.{m[2].replace('conv_transform', 'shared').replace('bn_transform', 'bn')}.{m[3]}",
+        lambda m: (
+            f"head_attention.{int(m[1]) - 3}.{_COORDINATE.get(m[2], m[2])}.{m[3]}"
+        ),
     ),
 )

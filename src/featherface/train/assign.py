@@ -107,5 +107,3 @@ def _empty(grid: PriorGrid, targets: Targets) -> Tensor:
         inside = ((centres > low) & (centres < high)).all(-1).any(0)
         matched[inside] = IGNORED
     return matched
-
-

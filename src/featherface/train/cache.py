@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from featherface.atomic import atomic_path
 from featherface.errors import FeatherFaceError
 from featherface.images import read_image
+
+_CHUNK = 64
 
 
 class ImageCache:
@@ -42,16 +44,14 @@ class ImageCache:
         used = sum(f.stat().st_size for f in self.folder.glob("*.npy"))
         broken = []
         with ThreadPoolExecutor(threads) as pool:
-            for written, error in pool.map(self._fill, self._until_full(paths, lambda: used)):
-                used += written
-                broken += [error] if error else []
-                progress()
+            for chunk in _chunks(list(paths)):
+                if used >= self.limit:
+                    break
+                for written, error in pool.map(self._fill, chunk):
+                    used += written
+                    broken += [error] if error else []
+                    progress()
         return broken
-
-    def _until_full(self, paths: Iterable[Path], used: Callable[[], int]) -> Iterator[Path]:
-        for path in paths:
-            if used() < self.limit:
-                yield path
 
     def _fill(self, path: Path) -> tuple[int, str]:
         kept = self._place(path)
@@ -69,3 +69,7 @@ class ImageCache:
         stat = path.stat()
         key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
+
+
+def _chunks(paths: list[Path]) -> list[list[Path]]:
+    return [paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK)]

@@ -32,7 +32,12 @@ class Progress:
 
 
 def save(
-    path: Path, config: TrainConfig, progress: Progress, model: nn.Module, average: nn.Module, optimizer: Optimizer
+    path: Path,
+    config: TrainConfig,
+    progress: Progress,
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: Optimizer,
 ) -> None:
     """Write everything a resumption needs."""
     state = {

@@ -178,7 +178,10 @@ class TrainConfig:
             (0 <= self.distill.alpha <= 1, "distill.alpha must lie in [0, 1]"),
             (self.distill.temperature > 0, "distill.temperature must be over 0"),
             (self.distill.every >= 1, "distill.every must be at least 1"),
-            (self.epochs > 0 or self.steps > 0 or self.hours > 0, "one of epochs, steps, hours must be over 0"),
+            (
+                self.epochs > 0 or self.steps > 0 or self.hours > 0,
+                "one of epochs, steps, hours must be over 0",
+            ),
             (all(s.weight > 0 for s in self.data.sources), "data.sources: weight must be over 0"),
             (0 < self.data.face_size[0] < self.data.face_size[1], "data.face_size: smallest, then largest"),
         ]

@@ -82,7 +82,9 @@ def _picture(annotation: Annotation, weight: float) -> Picture:
 class CropDataset(Dataset[Sample]):
     """Crops by number: crop i depends on the seed and i alone, so a resumed run sees the same ones."""
 
-    def __init__(self, pictures: Sequence[Picture], negatives: Sequence[Picture], config: DataConfig, seed: int):
+    def __init__(
+        self, pictures: Sequence[Picture], negatives: Sequence[Picture], config: DataConfig, seed: int
+    ):
         self.pictures, self.negatives, self.config, self.seed = pictures, negatives, config, seed
         weights = np.array([p.weight for p in pictures])
         self.cumulative = np.cumsum(weights / weights.sum())
@@ -167,7 +169,13 @@ class _Range(torch.utils.data.Sampler[int]):
 
 
 def make_loader(
-    dataset: CropDataset, batch: int, first_step: int, steps: int, workers: int, rank: int = 0, processes: int = 1
+    dataset: CropDataset,
+    batch: int,
+    first_step: int,
+    steps: int,
+    workers: int,
+    rank: int = 0,
+    processes: int = 1,
 ) -> DataLoader[Sample]:
     """Batches of steps [first_step, steps) for one of `processes` processes that share each batch."""
     if batch % processes:
@@ -177,7 +185,7 @@ def make_loader(
         batch_size=batch // processes,
         sampler=_Range(first_step, steps, batch, rank, processes),
         num_workers=workers,
-        collate_fn=collate,  # type: ignore[arg-type]
+        collate_fn=collate,
         prefetch_factor=3 if workers else None,
         # Forking a process whose OpenCV and OpenMP threads have run can leave the child waiting for ever.
         multiprocessing_context="spawn" if workers else None,

@@ -62,7 +62,7 @@ class Trainer:
         self.rank, self.processes = distributed.start()
         self.folder = Path(config.output) / config.name
         self.model = (folded(model) if config.fold_batch_norm else model).train()
-        self.model.to(memory_format=torch.channels_last)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.freeze_stem:
             self.model.backbone.stage1[:4].requires_grad_(False)
         self.average = moving_average(self.model, config.ema)
@@ -112,13 +112,19 @@ class Trainer:
         wrapped = distributed.wrap(self.model)
         last = _ENDLESS if config.hours else self.total_steps
         loader = make_loader(
-            self.dataset, config.batch_size, progress.step, last, config.data.workers, self.rank, self.processes
+            self.dataset,
+            config.batch_size,
+            progress.step,
+            last,
+            config.data.workers,
+            self.rank,
+            self.processes,
         )
         mark = saved = validated = time.monotonic()
         window: list[dict[str, float]] = []
         for batch in loader:
             rate = one_cycle(self._part(), config)
-            window.append(self._step(wrapped, batch, rate))  # type: ignore[arg-type]
+            window.append(self._step(wrapped, batch, rate))
             now = time.monotonic()
             progress.step += 1
             progress.seconds += now - mark
@@ -184,7 +190,9 @@ class Trainer:
         self._save()
         save_weights(self._averaged(), self.folder / "last.safetensors")
         state = "finished" if finished else "stopped; go on with --resume"
-        self.report(f"{state} after {self.progress.step} steps, {self.progress.seconds / 60:.1f} min of training")
+        self.report(
+            f"{state} after {self.progress.step} steps, {self.progress.seconds / 60:.1f} min of training"
+        )
         return measured
 
     def _log(self, log: RunLog, window: list[dict[str, float]], rate: float) -> None:

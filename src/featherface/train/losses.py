@@ -53,7 +53,10 @@ class DetectionLoss(nn.Module):
         face_logits = logits[..., 1] - logits[..., 0]
         boxes = decode_boxes(predictions.box_deltas.float(), grid.boxes_cxcywh, self.model.variances)
         matched = torch.stack(
-            [self._assign(grid, t, z.detach(), b.detach()) for t, z, b in zip(targets, face_logits, boxes, strict=True)]
+            [
+                self._assign(grid, t, z.detach(), b.detach())
+                for t, z, b in zip(targets, face_logits, boxes, strict=True)
+            ]
         )
         image, prior = (matched >= 0).nonzero(as_tuple=True)
         positives = mean_over_processes(torch.tensor(float(len(prior)))).clamp(min=1.0)

@@ -28,4 +28,4 @@ def _cosine(first: float, last: float, part: float) -> float:
 
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """An exponential moving average of weights and running statistics."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]

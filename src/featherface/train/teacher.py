@@ -72,7 +72,7 @@ class OnnxTeacher:
             self.session.run(
                 ["scores", "box_deltas", "landmark_deltas"], {"images": chunk.numpy().astype(np.float32)}
             )
-            for chunk in images.cpu().split(4)
+            for chunk in torch.split(images.cpu(), 4)
         ]
         scores, boxes, landmarks = (torch.from_numpy(np.concatenate(p)) for p in zip(*parts, strict=True))
         logits = torch.logit(scores, eps=_SMALLEST_SCORE)

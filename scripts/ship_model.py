@@ -1,0 +1,66 @@
+"""Puts trained weights into the package: ONNX and safetensors files, and the card with *measured* AP.
+
+    python scripts/ship_model.py runs/v2_stage1/last.safetensors --name v2 --facts configs/v2_card.toml \
+        --data ../shared/data/widerface
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+from featherface.atomic import atomic_path, write_text
+from featherface.evaluate.protocol import protocol
+from featherface.evaluate.run import detect_set, load_set, to_rows
+from featherface.evaluate.wider import evaluate
+from featherface.export.onnx import export_onnx
+from featherface.model import count_parameters
+from featherface.model.weights import load_weights
+from featherface.zoo import WEIGHTS
+
+FACTS = ("title", "licence", "data", "recipe", "init", "notes")
+
+
+def main() -> None:
+    """Export, measure, write the card last."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--facts", type=Path, required=True, help="TOML with " + ", ".join(FACTS))
+    parser.add_argument("--data", type=Path, required=True, help="folder in the WIDER FACE layout")
+    parser.add_argument("--protocols", default="original", help="such as original,vga,multiscale")
+    arguments = parser.parse_args()
+
+    facts = tomllib.loads(arguments.facts.read_text(encoding="utf-8"))
+    missing = [key for key in FACTS if key not in facts]
+    if missing:
+        parser.error(f"{arguments.facts}: {missing[0]} is missing")
+    model = load_weights(arguments.weights)
+    onnx, tensors = WEIGHTS / f"{arguments.name}.onnx", WEIGHTS / f"{arguments.name}.safetensors"
+    print(f"largest difference from torch {export_onnx(model, onnx, arguments.name):.2e}")
+    with atomic_path(tensors) as temporary:
+        shutil.copyfile(arguments.weights, temporary)
+    card = {
+        "name": arguments.name,
+        "parameters": count_parameters(model),
+        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (onnx, tensors)},
+        "ap": {name: measure(onnx, arguments.data, name) for name in arguments.protocols.split(",")},
+        **{key: facts[key] for key in FACTS},
+    }
+    write_text(WEIGHTS / f"{arguments.name}.json", json.dumps(card, indent=2) + "\n")
+    print(json.dumps(card["ap"], indent=2))
+
+
+def measure(onnx: Path, data: Path, name: str) -> dict[str, object]:
+    """AP of the exported file under one protocol."""
+    pictures = load_set(data)
+    found = detect_set(onnx, pictures.paths, protocol(name))
+    rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
+    ap = evaluate(rows, pictures.truths).ap
+    return {"image_set": pictures.name, **{subset: round(value, 4) for subset, value in ap.items()}}
+
+
+if __name__ == "__main__":
+    main()
