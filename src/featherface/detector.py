@@ -10,8 +10,8 @@ import numpy as np
 
 from featherface.boxes import decode_boxes, decode_landmarks, nms, vote
 from featherface.detections import Detections, concatenate
-from featherface.errors import ConfigError
-from featherface.images import Image, ImageSource, read_image, resize, to_input
+from featherface.errors import ConfigError, ImageError, ModelError
+from featherface.images import MAX_PIXELS, Image, ImageSource, read_image, resize, to_input
 from featherface.priors import prior_boxes
 from featherface.runtime import OnnxSession, Session
 from featherface.zoo import find_model
@@ -77,15 +77,33 @@ class Detector:
         return self._merge(passes, width, height)
 
     def detect_batch(
-        self, images: Iterable[ImageSource], *, bgr: bool = False, long_side: int | None = None
+        self,
+        images: Iterable[ImageSource],
+        *,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        long_side: int | None = None,
+        tile: int | None = None,
+        bgr: bool = False,
     ) -> list[Detections]:
-        """The faces of several pictures, in order."""
-        return [self.detect(image, bgr=bgr, long_side=long_side) for image in images]
+        """The faces of several pictures of any sizes, in order; options and errors as in `detect`.
+
+        One run of the network a picture: on a CPU larger batches are no faster, and they take more memory.
+        """
+        return [
+            self.detect(image, scales=scales, flip=flip, long_side=long_side, tile=tile, bgr=bgr)
+            for image in images
+        ]
 
     def _passes(self, picture: Image, scale: float, flip: bool, tile: int | None) -> Iterator[Detections]:
         height, width = picture.shape[:2]
         look: Callable[[Image], Detections] = self._look_tiled(tile) if tile else self._look
-        shown = resize(picture, max(1, round(width * scale)), max(1, round(height * scale)))
+        columns, rows = max(1, round(width * scale)), max(1, round(height * scale))
+        if scale > 1 and columns * rows > MAX_PIXELS:
+            raise ImageError(
+                f"a picture of {width}x{height} enlarged to {columns}x{rows} has more than {MAX_PIXELS:,} pixels"
+            )
+        shown = resize(picture, columns, rows)
         yield _fit(look(shown), width, height)
         if flip:
             yield _fit(mirrored(look(np.ascontiguousarray(shown[:, ::-1]))), width, height)
@@ -95,16 +113,20 @@ class Detector:
         spec = self.session.spec
         images = to_input(picture, spec.pad_multiple)
         scores, box_deltas, landmark_deltas = (output[0] for output in self.session.run(images))
+        priors = prior_boxes(images.shape[2], images.shape[3], spec.strides, spec.prior_sizes)
+        if len(scores) != len(priors):
+            raise ModelError(f"model {spec.name}: {len(scores)} scores for {len(priors)} priors")
         likely = np.flatnonzero(scores >= self.score_threshold)
         if len(likely) > _MAX_CANDIDATES:
             likely = likely[np.argpartition(-scores[likely], _MAX_CANDIDATES)[:_MAX_CANDIDATES]]
-        priors = prior_boxes(images.shape[2], images.shape[3], spec.strides, spec.prior_sizes)[likely]
+        priors = priors[likely]
         height, width = picture.shape[:2]
         boxes = decode_boxes(box_deltas[likely], priors, spec.variances)
         boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
         landmarks = decode_landmarks(landmark_deltas[likely], priors, spec.variances)
-        found = Detections(boxes, scores[likely], landmarks, width, height)
-        return found.filter(min_size=1e-3)
+        if not (np.isfinite(boxes).all() and np.isfinite(landmarks).all()):
+            raise ModelError(f"model {spec.name}: its output holds values that are not finite")
+        return Detections(boxes, scores[likely], landmarks, width, height).filter(min_size=1e-3)
 
     def _look_tiled(self, tile: int) -> Callable[[Image], Detections]:
         def look(picture: Image) -> Detections:

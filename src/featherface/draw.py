@@ -17,6 +17,7 @@ def draw_detections(image: NDArray[np.uint8], detections: Detections) -> NDArray
     """A copy of the RGB picture with boxes, scores and five coloured landmarks; sizes follow the picture's."""
     canvas = np.ascontiguousarray(image).copy()
     line = max(1, round(max(canvas.shape[:2]) / 500))
+    text = max(0.4, max(canvas.shape[:2]) / 2000)
     for box, score, points in zip(detections.boxes, detections.scores, detections.landmarks, strict=True):
         x1, y1, x2, y2 = (round(float(v)) for v in box)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), _BOX, line, cv2.LINE_AA)
@@ -24,13 +25,16 @@ def draw_detections(image: NDArray[np.uint8], detections: Detections) -> NDArray
         for (x, y), colour in zip(points, _POINTS, strict=True):
             cv2.circle(canvas, (round(float(x)), round(float(y))), radius, colour, -1, cv2.LINE_AA)
         if x2 - x1 >= 24:
-            _label(canvas, f"{score:.2f}", x1, y1, line)
+            _label(canvas, f"{score:.2f}", x1, y1, text)
     return canvas
 
 
-def _label(canvas: NDArray[np.uint8], text: str, x: int, y: int, line: int) -> None:
-    scale = 0.35 + 0.1 * line
-    (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, line)
+def _label(canvas: NDArray[np.uint8], label: str, x: int, y: int, scale: float) -> None:
+    line = max(1, round(2 * scale))
+    (width, height), base = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, scale, line)
+    left = max(0, min(x, canvas.shape[1] - width))
     top = max(0, y - height - base)
-    cv2.rectangle(canvas, (x, top), (x + width, top + height + base), _BOX, -1)
-    cv2.putText(canvas, text, (x, top + height), cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT, line, cv2.LINE_AA)
+    cv2.rectangle(canvas, (left, top), (left + width, top + height + base), _BOX, -1)
+    cv2.putText(
+        canvas, label, (left, top + height), cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT, line, cv2.LINE_AA
+    )

@@ -6,14 +6,19 @@ import os
 from pathlib import Path
 from typing import Any
 
-# OpenCV reads this once, when it is loaded: a small file may not unpack into more pixels than this.
-MAX_PIXELS = int(os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(300_000_000)))
+# OpenCV reads these once, when it is loaded. Its log would repeat every ImageError in its own words.
+_LIMIT = os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(300_000_000))
+os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from featherface.errors import ImageError  # noqa: E402
+from featherface.image_headers import avif_turn, declared_size, is_truncated  # noqa: E402
+
+MAX_PIXELS = int(_LIMIT) if _LIMIT.isdecimal() else 300_000_000
+"""A file may not unpack into more pixels; the environment variable OPENCV_IO_MAX_IMAGE_PIXELS sets it."""
 
 Image = NDArray[np.uint8]
 ImageSource = str | os.PathLike[str] | bytes | NDArray[np.uint8] | Any
@@ -48,17 +53,19 @@ def decode_image(data: bytes, name: str) -> Image:
     """The picture in a file's bytes; `name` is what errors call it."""
     if not data:
         raise ImageError(f"{name}: empty, 0 bytes")
-    if _is_truncated(data):
+    width, height = declared_size(data) or (0, 0)
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{name}: {width}x{height} is more than {MAX_PIXELS:,} pixels")
+    if is_truncated(data):
         raise ImageError(f"{name}: truncated, the picture's end is missing")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
-        if "pixels" in str(error).lower():
-            raise ImageError(f"{name}: more than {MAX_PIXELS:,} pixels") from error
         raise ImageError(f"{name}: cannot be decoded ({error.err})") from error
     if image is None or image.size == 0:
-        raise ImageError(f"{name}: not a picture that can be decoded")
-    return np.asarray(image, np.uint8)
+        reason = "truncated or damaged" if width else "not a picture that can be decoded"
+        raise ImageError(f"{name}: {reason}")
+    return _turn_avif(np.asarray(image, np.uint8), data)
 
 
 def resize(image: Image, width: int, height: int) -> Image:
@@ -101,17 +108,11 @@ def _read_bytes(path: Path) -> bytes:
         raise ImageError(f"{str(path)!r}: not a path ({error})") from error
 
 
-def _is_truncated(data: bytes) -> bool:
-    """Whether the end of a JPEG, PNG, GIF or RIFF (WebP) file is missing; decoders fill such holes with grey."""
-    if data[:2] == b"\xff\xd8":
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return b"IEND" not in data[-64:] and b"IEND" not in data
-    if data[:4] == b"RIFF":
-        return int.from_bytes(data[4:8], "little") + 8 > len(data)
-    if data[:4] == b"GIF8":
-        return data.rstrip(b"\0")[-1:] != b";"
-    return False
+def _turn_avif(image: Image, data: bytes) -> Image:
+    # OpenCV turns every format but this one.
+    turns, axis = avif_turn(data)
+    turned = np.rot90(image, turns)
+    return np.ascontiguousarray(turned if axis is None else np.flip(turned, axis))
 
 
 def _checked_array(array: NDArray[Any], bgr: bool) -> Image:
@@ -125,16 +126,18 @@ def _checked_array(array: NDArray[Any], bgr: bool) -> Image:
 
 
 def _from_pil(picture: Any) -> Image:
-    """A PIL image without importing PIL: frames, modes and EXIF turn are its own business, done by its methods."""
+    """A PIL image without importing PIL: modes and EXIF turn are its own business, done by its methods."""
     try:
-        picture.seek(0)
+        picture.load()  # first: some of its formats turn themselves while they load
         turned = _pil_turn(picture)
-        if turned.mode.startswith("I;16") or turned.mode == "I":
-            deep = np.asarray(turned, np.int64) >> 8
+        if turned.mode.startswith("I"):
+            deep = np.asarray(turned).astype(np.int64) >> 8
             return np.repeat(deep.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
         return _checked_array(np.asarray(turned.convert("RGB")), bgr=False)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise ImageError(f"PIL image: {error}") from error
+    except ImageError:
+        raise
+    except Exception as error:  # its decoders raise what they like: struct.error, SyntaxError, IndexError
+        raise ImageError(f"PIL image: {error or type(error).__name__}") from error
 
 
 def _pil_turn(picture: Any) -> Any:

@@ -54,8 +54,7 @@ class OnnxSession:
         except OSError as error:
             raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}") from error
         except Exception as error:  # ONNX Runtime's errors share no public base class
-            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-            raise ModelError(f"{path}: not a readable ONNX model ({reason})") from error
+            raise ModelError(f"{path}: not a readable ONNX model ({_first_line(error)})") from error
         self._spec = _spec(self._session, str(path))
 
     @property
@@ -64,12 +63,16 @@ class OnnxSession:
         return self._spec
 
     def run(self, images: _Array) -> tuple[_Array, _Array, _Array]:
-        """See `Session.run`."""
-        scores, boxes, landmarks = self._session.run(list(_OUTPUTS), {"images": images})
+        """See `Session.run`. ModelError when the network does not take such images, or memory runs out."""
+        try:
+            scores, boxes, landmarks = self._session.run(list(_OUTPUTS), {"images": images})
+        except Exception as error:
+            shape = "x".join(str(side) for side in images.shape)
+            raise ModelError(f"{self.path}: fails on images {shape} ({_first_line(error)})") from error
         return scores, boxes, landmarks
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OnnxSession, (self.path, self.threads)
+        return OnnxSession, (self.path.absolute(), self.threads)
 
 
 def _spec(session: Any, path: str) -> ModelSpec:
@@ -82,7 +85,7 @@ def _spec(session: Any, path: str) -> ModelSpec:
         values = json.loads(about)
         if values["format"] != 1:
             raise ModelError(f"{path}: format {values['format']}; this version reads format 1")
-        return ModelSpec(
+        spec = ModelSpec(
             name=str(values["name"]),
             strides=tuple(int(s) for s in values["strides"]),
             prior_sizes=tuple(tuple(int(s) for s in sizes) for sizes in values["prior_sizes"]),
@@ -91,3 +94,11 @@ def _spec(session: Any, path: str) -> ModelSpec:
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ModelError(f"{path}: its featherface metadata cannot be read ({error})") from error
+    positive = min((spec.pad_multiple, *spec.strides)) > 0
+    if not positive or not spec.strides or len(spec.strides) != len(spec.prior_sizes):
+        raise ModelError(f"{path}: its featherface metadata describes no grid of priors")
+    return spec
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]
