@@ -1,0 +1,79 @@
+"""What the label formats share: where pictures lie, text files, numbers, and how problems are reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from featherface.errors import DataError, FeatherFaceError
+from featherface.images import IMAGE_SUFFIXES
+
+Report = Callable[[FeatherFaceError], None]
+"""Told of each picture whose labels are wrong; when it returns, that picture is left out."""
+
+FACE, IGNORED = "face", "ignored"
+"""Class names of the formats that have classes."""
+
+_LABEL_FOLDERS = {"labels", "annotations", "wider_face_split"}
+
+
+def stop(error: FeatherFaceError) -> NoReturn:
+    """The report that gives up at the first problem."""
+    raise error
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a file (a byte order mark is dropped); DataError when it has none."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file ({error.reason} at byte {error.start})") from error
+
+
+def picture_folder(labels: Path) -> Path:
+    """The folder that the picture names of a label file count from.
+
+    `images/` beside the file; else, for a file in a folder of labels, `images/` or `JPEGImages/` beside that
+    folder; else the file's own folder.
+    """
+    here = labels.parent
+    places = [here / "images"]
+    if here.name.lower() in _LABEL_FOLDERS:
+        places += [here.parent / "images", here.parent / "JPEGImages"]
+    return next((place for place in places if place.is_dir()), here)
+
+
+def picture_name(picture: Path, folder: Path) -> str:
+    """How a label file names a picture: from its picture folder when it lies below, absolute otherwise."""
+    whole = picture.absolute()
+    name = whole.relative_to(folder.absolute()) if whole.is_relative_to(folder.absolute()) else whole
+    text = name.as_posix()
+    if text != text.strip() or "\n" in text:
+        raise DataError(f"{str(picture)!r}: a label file cannot name a picture with such spaces in its name")
+    return text
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """All pictures below a folder, by name."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+
+
+def numbers(line: str, where: str) -> list[float]:
+    """The numbers of a line; DataError at `where` (file:line) for anything that is none or not finite."""
+    try:
+        values = [float(part) for part in line.split()]
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from error
+    # inf - inf and nan - nan are nan: one sum finds both.
+    total = sum(values)
+    if total - total != 0:
+        raise DataError(f"{where}: a number that is not finite")
+    return values
+
+
+def decimal(value: float) -> str:
+    """A number with up to three decimals and no more than it needs: thousandths of a pixel."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")
