@@ -1,6 +1,6 @@
-"""Labelled pictures: one value type, and readers of the label formats in use."""
+"""Labelled pictures: one value type, readers and writers of the label formats in use."""
 
-from featherface.annotations.read import read_annotations
+from featherface.annotations.read import FORMATS, read_annotations, write_annotations
 from featherface.annotations.types import Annotation
 
-__all__ = ["Annotation", "read_annotations"]
+__all__ = ["FORMATS", "Annotation", "read_annotations", "write_annotations"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from featherface.annotations.types import Annotation
 from featherface.errors import DataError, FeatherFaceError
 from featherface.images import IMAGE_SUFFIXES
 
@@ -54,6 +55,18 @@ def picture_name(picture: Path, folder: Path) -> str:
     if text != text.strip() or "\n" in text:
         raise DataError(f"{str(picture)!r}: a label file cannot name a picture with such spaces in its name")
     return text
+
+
+def one_file_each(
+    annotations: Sequence[Annotation], place_of: Callable[[Path], Path]
+) -> list[tuple[Path, Annotation]]:
+    """The label file of each picture; DataError, before anything is written, when two would share one."""
+    places: dict[Path, Annotation] = {}
+    for annotation in annotations:
+        other = places.setdefault(place_of(annotation.path), annotation)
+        if other is not annotation:
+            raise DataError(f"{annotation.path}: would share a label file with {other.path}")
+    return list(places.items())
 
 
 def picture_files(folder: Path) -> list[Path]:

@@ -1,19 +1,100 @@
-"""Readers of label files."""
+"""Labelled pictures from any of the formats, and into any of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from featherface.annotations.retinaface import read_retinaface
+from featherface.annotations.coco import read_coco, write_coco
+from featherface.annotations.files import Report, read_text, stop
+from featherface.annotations.retinaface import read_retinaface, write_retinaface
 from featherface.annotations.types import Annotation
-from featherface.errors import DataError
+from featherface.annotations.voc import read_voc, voc_folder, write_voc
+from featherface.annotations.wider import read_wider, write_wider
+from featherface.annotations.yolo import read_yolo, write_yolo
+from featherface.errors import ConfigError, DataError
+
+_READERS: dict[str, Callable[[Path, Report], list[Annotation]]] = {
+    "retinaface": read_retinaface,
+    "wider": read_wider,
+    "coco": read_coco,
+    "yolo": read_yolo,
+    "voc": read_voc,
+}
+_WRITERS: dict[str, Callable[[Sequence[Annotation], Path], None]] = {
+    "retinaface": write_retinaface,
+    "wider": write_wider,
+    "coco": write_coco,
+    "yolo": write_yolo,
+    "voc": write_voc,
+}
+FORMATS = tuple(_READERS)
+"""The label formats by name; `yolo` and `voc` are folders, the others files."""
 
 
-def read_annotations(source: str | Path, format: str = "auto") -> list[Annotation]:
-    """The labelled pictures of a file or folder; DataError names the file and line of what is wrong."""
+def read_annotations(source: str | Path, format: str = "auto", report: Report = stop) -> list[Annotation]:
+    """The labelled pictures of a file or folder, `auto` finding out the format.
+
+    Raises DataError, which names file and line, for labels that are not what their format says; ConfigError
+    for an unknown format. With `report`, problems of single pictures go there instead, and the rest is read.
+    """
     path = Path(source)
+    if format not in ("auto", *FORMATS):
+        raise ConfigError(f"unknown label format {format!r}; there are {', '.join(FORMATS)}")
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
-    if format in ("auto", "retinaface"):
-        return read_retinaface(path)
-    raise DataError(f"{path}: unknown label format {format!r}")
+    found, kind = _find(path) if format == "auto" else (path, format)
+    if found.is_dir() and kind not in ("yolo", "voc"):
+        raise DataError(f"{found}: a folder; the labels of format {kind} are a file")
+    if not found.is_dir() and kind == "yolo":
+        raise DataError(f"{found}: a file; the labels of format yolo are a folder with images/ and labels/")
+    return _READERS[kind](found, report)
+
+
+def write_annotations(annotations: Sequence[Annotation], target: str | Path, format: str) -> None:
+    """Write labels atomically in one of FORMATS: a file, or for `yolo` and `voc` into a folder.
+
+    How each format keeps landmarks and ignored faces is told in docs/data.md. Raises ConfigError for an
+    unknown format, DataError for what a format cannot say, ImageError for a picture that has to be measured
+    and cannot be read.
+    """
+    if format not in FORMATS:
+        raise ConfigError(f"unknown label format {format!r}; there are {', '.join(FORMATS)}")
+    path = Path(target)
+    folder_wanted = format in ("yolo", "voc")
+    if path.exists() and path.is_dir() != folder_wanted:
+        raise DataError(f"{path}: labels of format {format} are a {'folder' if folder_wanted else 'file'}")
+    try:
+        _WRITERS[format](annotations, path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _find(path: Path) -> tuple[Path, str]:
+    """Where the labels are and what format they have."""
+    if not path.is_dir():
+        return path, _format_of_file(path)
+    if (path / "label.txt").is_file():
+        return path / "label.txt", "retinaface"
+    if (path / "labels").is_dir():
+        return path, "yolo"
+    if voc_folder(path) is not None:
+        return path, "voc"
+    files = [*path.glob("*.json"), *path.glob("annotations/*.json"), *path.glob("*_bbx_gt.txt")]
+    if len(files) == 1:
+        return files[0], _format_of_file(files[0])
+    if files:
+        raise DataError(f"{path}: {len(files)} label files, name one of them, such as {sorted(files)[0]}")
+    raise DataError(f"{path}: no label.txt, labels/, *.json, *_bbx_gt.txt or XML files in this folder")
+
+
+def _format_of_file(path: Path) -> str:
+    by_suffix = {".json": "coco", ".xml": "voc"}
+    if path.suffix.lower() in by_suffix:
+        return by_suffix[path.suffix.lower()]
+    lines = [line.strip() for line in read_text(path).split("\n", 8) if line.strip()]
+    if not lines or lines[0].startswith("#"):
+        return "retinaface"
+    if len(lines) > 1 and lines[1].isdecimal():
+        return "wider"
+    raise DataError(f"{path}:1: not labels of a known format ({', '.join(FORMATS)})")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,7 +49,7 @@ class Annotation:
     @property
     def with_landmarks(self) -> NDArray[np.bool_]:
         """(N,): the faces whose landmarks are known."""
-        return np.isfinite(self.landmarks).all((1, 2))
+        return np.asarray(np.isfinite(self.landmarks).all((1, 2)))
 
     def _problem(self) -> str | None:
         n = len(self.boxes)
@@ -85,7 +84,7 @@ def faces_of(
     if landmarks is not None:
         points[:] = np.asarray(landmarks, np.float32).reshape(-1, 5, 2)
         points[np.isnan(points).any((1, 2))] = np.nan
-    skipped: NDArray[Any] = (corners[:, 2:] - corners[:, :2] < LEAST_SIDE).any(1)
+    skipped = np.asarray((corners[:, 2:] - corners[:, :2] < LEAST_SIDE).any(1))
     if ignored is not None:
         skipped = skipped | np.asarray(ignored, bool).reshape(-1)
     return Annotation(path, corners, points, skipped, size)
