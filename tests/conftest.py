@@ -1,0 +1,34 @@
+"""What all tests share: where things lie, and skips that say why."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("FEATHERFACE_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with WIDER FACE and the published weights, which are not part of the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is not there: WIDER FACE and the published weights do not ship with the code")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The sample pictures."""
+    return ROOT / "examples"
+
+
+@pytest.fixture(scope="session")
+def portrait(examples: Path) -> NDArray[np.uint8]:
+    """A picture with one face, RGB."""
+    return np.asarray(cv2.imread(str(examples / "eileen_collins.jpg"), cv2.IMREAD_COLOR_RGB), np.uint8)

@@ -1,0 +1,176 @@
+"""The shipped model on the sample pictures, through every way of looking."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from featherface import Detector, list_models
+from featherface.boxes import iou_matrix
+from featherface.errors import ConfigError, FeatherFaceError, ImageError, ModelError
+from featherface.zoo import WEIGHTS, find_model
+
+COLLINS = [180, 60, 272, 178]
+HOPPER = [176, 117, 354, 333]
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return Detector(threads=2)
+
+
+def overlap(box, expected):
+    return iou_matrix(np.asarray(box, np.float32)[None], np.array([expected], np.float32))[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("eileen_collins.jpg", COLLINS), ("grace_hopper.jpg", HOPPER)]
+)
+def test_finds_the_one_face_of_a_portrait(detector, examples, name, expected):
+    found = detector.detect(examples / name)
+    assert len(found) == 1
+    assert overlap(found.boxes[0], expected) > 0.7
+
+
+def test_landmarks_lie_where_eyes_nose_and_mouth_are(detector, examples):
+    found = detector.detect(examples / "eileen_collins.jpg")
+    # Read off the picture by eye: left eye, right eye, nose, mouth corners, as seen.
+    expected = [[203, 101], [246, 104], [227, 126], [205, 140], [244, 141]]
+    distance = np.linalg.norm(found.landmarks[0] - np.array(expected), axis=1)
+    assert distance.max() < 7, distance
+
+
+def test_finds_every_face_of_the_contact_sheet_and_nothing_else(detector, examples):
+    found = detector.detect(examples / "contact_sheet.jpg")
+    assert len(found) == 22
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"flip": True}, id="flip"),
+        pytest.param({"scales": (1.0, 2.0)}, id="two scales"),
+        pytest.param({"long_side": 400}, id="resized"),
+        pytest.param({"tile": 256}, id="tiles"),
+    ],
+)
+def test_every_way_of_looking_finds_the_same_place(detector, examples, options):
+    found = detector.detect(examples / "eileen_collins.jpg", **options)
+    assert overlap(found.boxes[0], COLLINS) > 0.7
+
+
+def test_the_mirrored_picture_gives_the_mirrored_face(detector, portrait):
+    straight = detector.detect(portrait)
+    turned = detector.detect(np.ascontiguousarray(portrait[:, ::-1]))
+    expected = straight.boxes[0][[2, 1, 0, 3]] * [-1, 1, -1, 1] + [portrait.shape[1], 0, portrait.shape[1], 0]
+    assert overlap(turned.boxes[0], expected) > 0.8
+
+
+def test_low_thresholds_let_low_scores_out(examples):
+    low = Detector(score_threshold=0.02).detect(examples / "contact_sheet.jpg")
+    assert (low.scores < 0.3).any() and (low.scores >= 0.02).all()
+
+
+def test_limits_are_kept(examples):
+    assert len(Detector(max_detections=5).detect(examples / "contact_sheet.jpg")) == 5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 700), (33, 31)])
+def test_any_size_works(detector, shape):
+    found = detector.detect(np.full((*shape, 3), 128, np.uint8))
+    assert (found.height, found.width) == shape
+
+
+def test_threads_share_one_detector(detector, portrait):
+    alone = detector.detect(portrait).boxes
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(detector.detect, [portrait] * 8):
+            np.testing.assert_allclose(found.boxes, alone, atol=1e-3)
+
+
+def test_a_detector_survives_pickling(detector, portrait):
+    again = pickle.loads(pickle.dumps(detector))
+    np.testing.assert_allclose(again.detect(portrait).boxes, detector.detect(portrait).boxes, atol=1e-3)
+
+
+def test_batches_keep_their_order(detector, portrait):
+    empty = np.zeros((64, 64, 3), np.uint8)
+    assert [len(found) for found in detector.detect_batch([empty, portrait, empty])] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        pytest.param({"score_threshold": 1.5}, "score_threshold", id="score over 1"),
+        pytest.param({"iou_threshold": -0.1}, "iou_threshold", id="IoU under 0"),
+        pytest.param({"score_threshold": float("nan")}, "score_threshold", id="NaN"),
+        pytest.param({"max_detections": 0}, "max_detections", id="no detections"),
+        pytest.param({"threads": 0}, "threads", id="no threads"),
+    ],
+)
+def test_bad_settings(options, reason):
+    with pytest.raises(ConfigError, match=reason):
+        Detector(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [({"scales": ()}, "scales"), ({"scales": (0,)}, "scales"), ({"tile": 3}, "tile"), ({"long_side": 0}, "long_side")],
+)
+def test_bad_options(detector, portrait, options, reason):
+    with pytest.raises(ConfigError, match=reason):
+        detector.detect(portrait, **options)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(b"", "not a readable", id="empty"),
+        pytest.param(b"text", "not a readable", id="text"),
+        pytest.param("cut", "not a readable|not a featherface", id="cut short"),
+    ],
+)
+def test_bad_model_files_are_named(tmp_path, content, reason):
+    path = tmp_path / "bad.onnx"
+    whole = (WEIGHTS / "v2.onnx").read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content == "cut" else content)
+    with pytest.raises(ModelError, match=f"bad.onnx.*({reason})"):
+        Detector(path)
+
+
+def test_a_foreign_onnx_is_refused(shared):
+    with pytest.raises(ModelError, match="not a featherface model"):
+        Detector(shared / "peers" / "yunet_n.onnx")
+
+
+def test_unknown_names_list_what_there_is():
+    with pytest.raises(ModelError, match="v2"):
+        Detector("v9")
+
+
+def test_a_changed_shipped_file_is_noticed(tmp_path, monkeypatch):
+    for path in WEIGHTS.iterdir():
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr("featherface.zoo.WEIGHTS", tmp_path)
+    with (tmp_path / "v2.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelError, match="sha256"):
+        find_model("v2")
+
+
+def test_cards_are_complete():
+    cards = {card.name: card for card in list_models()}
+    card = cards["v2"]
+    assert card.parameters == 492_190
+    assert set(card.files) == {"v2.onnx", "v2.safetensors"}
+    assert card.onnx.stat().st_size <= 2_000_000
+    assert 0.5 < card.ap["original"]["hard"] < card.ap["original"]["easy"] < 1
+    assert card.data and card.licence and card.recipe and card.init
+
+
+def test_errors_are_one_family():
+    assert issubclass(ImageError, FeatherFaceError) and issubclass(ModelError, FeatherFaceError)
