@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 _Array = NDArray[np.float32]
 _Indices = NDArray[np.intp]
 
-# After this many kept boxes the suppressed ones are dropped from the arrays that are compared.
-_COMPACT_EVERY = 64
+# NMS compares the best boxes with all others, this many at a time, for as long as each of them clears away enough;
+# what is left, many small heaps, is compared in blocks of neighbours.
+_ROUNDS = 16
+_WORTH_A_ROUND = 20
+_BLOCK = 64
 
 
 def decode_boxes(box_deltas: _Array, priors: _Array, variances: tuple[float, float]) -> _Array:
@@ -57,27 +60,72 @@ def nms(boxes: _Array, scores: _Array, iou_threshold: float, max_detections: int
     order = np.argsort(-scores, kind="stable")
     limit = len(order) if max_detections is None else max_detections
     corners = np.ascontiguousarray(boxes[order].T, np.float32)
+    # IoU > t  <=>  overlap (1 + t) > t area + t other area, so no division and no union.
     shares = np.float32(iou_threshold) * _areas(boxes[order])
-    ids, alive = np.arange(len(order)), np.ones(len(order), bool)
-    factor = np.float32(1 + iou_threshold)
+    left, kept = np.arange(len(order)), np.zeros(0, np.intp)
+    cleared = len(left)
+    while len(left) and len(kept) < limit and cleared >= _ROUNDS * _WORTH_A_ROUND:
+        best, rest = _greedy_rounds(corners[:, left], shares[left], iou_threshold)
+        cleared = len(left) - len(rest)
+        kept, left = np.concatenate([kept, left[best]]), left[rest]
+    if len(left) and len(kept) < limit:
+        better, worse = _conflicts(corners[:, left], shares[left], iou_threshold)
+        kept = np.concatenate([kept, left[_unsuppressed(len(left), better, worse)]])
+    return order[kept[:limit]]
+
+
+def _greedy_rounds(corners: _Array, shares: _Array, iou_threshold: float) -> tuple[_Indices, _Indices]:
+    """The first boxes (4, N, best first) that greedy NMS keeps, and those after them that they leave alive."""
+    alive, factor = np.ones(len(shares), bool), np.float32(1 + iou_threshold)
     kept: list[int] = []
-    i = 0
-    while i < len(ids) and len(kept) < limit:
-        if not alive[i]:
-            i += 1
-            continue
-        kept.append(int(ids[i]))
-        # IoU > t  <=>  overlap (1 + t) > t (area + other area); all boxes after i at once, x and y stacked.
-        sides = np.minimum(corners[2:, i : i + 1], corners[2:, i + 1 :])
-        sides -= np.maximum(corners[:2, i : i + 1], corners[:2, i + 1 :])
-        np.maximum(sides, 0, out=sides)
-        alive[i + 1 :] &= sides[0] * sides[1] * factor <= shares[i + 1 :] + shares[i]
-        i += 1
-        if len(kept) % _COMPACT_EVERY == 0:
-            rest = np.flatnonzero(alive[i:]) + i
-            corners, shares, ids = corners[:, rest], shares[rest], ids[rest]
-            alive, i = np.ones(len(rest), bool), 0
-    return order[np.array(kept, np.intp)]
+    first = 0
+    while first < len(shares) and len(kept) < _ROUNDS:
+        if alive[first]:
+            kept.append(first)
+            here, rest = slice(first, first + 1), slice(first + 1, None)
+            overlap = _overlaps(corners[:, here], corners[:, rest])[0]
+            overlap *= factor
+            alive[rest] &= overlap <= shares[rest] + shares[here]
+        first += 1
+    return np.array(kept, np.intp), np.flatnonzero(alive[first:]) + first
+
+
+def _conflicts(corners: _Array, shares: _Array, iou_threshold: float) -> tuple[_Indices, _Indices]:
+    """Which of the boxes (4, N), best first, overlap too much: pairs as (better, worse) indices.
+
+    By their left sides, a block at a time, with those that begin before the block's reach ends: a pair over the
+    threshold shares more than that part of each box's width.
+    """
+    order = np.argsort(corners[0], kind="stable")
+    corners, shares = corners[:, order], shares[order]
+    x1, x2 = corners[0], corners[2]
+    starts = np.arange(0, len(order), _BLOCK)
+    reach = np.maximum.reduceat(x2 - np.float32(iou_threshold) * (x2 - x1) + np.float32(0.01), starts)
+    pairs = []
+    for start, end in zip(starts, np.searchsorted(x1, np.maximum(reach, x1[starts]), "right"), strict=True):
+        block, near = slice(start, start + _BLOCK), slice(start, end)
+        overlap = _overlaps(corners[:, block], corners[:, near])
+        overlap *= np.float32(1 + iou_threshold)
+        over = np.flatnonzero(overlap > shares[block, None] + shares[near])
+        pairs.append(np.stack(np.divmod(over, end - start)) + start)
+    one, other = order[np.concatenate(pairs, axis=1)]
+    different = one != other
+    return np.minimum(one, other)[different], np.maximum(one, other)[different]
+
+
+def _unsuppressed(count: int, better: _Indices, worse: _Indices) -> NDArray[np.bool_]:
+    """Which of `count` boxes greedy NMS keeps, given all conflicting pairs.
+
+    Every round drops what the last round's survivors suppress; the k best boxes are settled after at most k
+    rounds, in practice all after a handful (Cluster-NMS, Zheng 2020).
+    """
+    keep = np.ones(count, bool)
+    while True:
+        again = np.ones(count, bool)
+        again[worse[keep[better]]] = False
+        if np.array_equal(again, keep):
+            return keep
+        keep = again
 
 
 def vote(kept: _Array, boxes: _Array, scores: _Array, iou_threshold: float) -> _Array:
@@ -92,3 +140,14 @@ def vote(kept: _Array, boxes: _Array, scores: _Array, iou_threshold: float) -> _
 def _areas(boxes: _Array) -> _Array:
     sides = (boxes[:, 2:] - boxes[:, :2]).clip(0)
     return np.asarray(sides[:, 0] * sides[:, 1], np.float32)
+
+
+def _overlaps(first: _Array, second: _Array) -> _Array:
+    """Shared areas (N, M) of boxes given by coordinate, (4, N) and (4, M)."""
+    width = np.minimum(first[2][:, None], second[2])
+    width -= np.maximum(first[0][:, None], second[0])
+    height = np.minimum(first[3][:, None], second[3])
+    height -= np.maximum(first[1][:, None], second[1])
+    np.maximum(width, 0, out=width)
+    np.maximum(height, 0, out=height)
+    return np.asarray(np.multiply(width, height, out=width), np.float32)

@@ -119,7 +119,12 @@ def test_bad_settings(options, reason):
 
 @pytest.mark.parametrize(
     ("options", "reason"),
-    [({"scales": ()}, "scales"), ({"scales": (0,)}, "scales"), ({"tile": 3}, "tile"), ({"long_side": 0}, "long_side")],
+    [
+        ({"scales": ()}, "scales"),
+        ({"scales": (0,)}, "scales"),
+        ({"tile": 3}, "tile"),
+        ({"long_side": 0}, "long_side"),
+    ],
 )
 def test_bad_options(detector, portrait, options, reason):
     with pytest.raises(ConfigError, match=reason):

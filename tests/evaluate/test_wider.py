@@ -56,7 +56,9 @@ FACE, OTHER, FAR = [0, 0, 19, 19], [100, 0, 19, 19], [300, 300, 19, 19]
         pytest.param([truth([FACE])], [[*FAR, 0.9], [*FACE, 0.5]], 0.5, id="a false alarm scores higher"),
         pytest.param([truth([FACE])], [[*FACE, 0.9], [*FAR, 0.5]], 1.0, id="a false alarm scores lower"),
         # The toolkit counts a second detection of a face as proposed but finds nothing new with it.
-        pytest.param([truth([FACE, OTHER])], [[*FACE, 0.9], [*FACE, 0.8], [*OTHER, 0.1]], 5 / 6, id="found twice"),
+        pytest.param(
+            [truth([FACE, OTHER])], [[*FACE, 0.9], [*FACE, 0.8], [*OTHER, 0.1]], 5 / 6, id="found twice"
+        ),
         pytest.param([truth([FACE, OTHER], [1, 0])], [[*OTHER, 0.9], [*FACE, 0.5]], 1.0, id="ignored face"),
         pytest.param([truth([FACE]), truth([], name="b")], [[*FACE, 0.9]], 1.0, id="a picture without faces"),
     ],
@@ -111,7 +113,7 @@ def test_unknown_events_missing_and_empty_folders_are_named(tmp_path):
     with pytest.raises(DataError, match="holds no prediction"):
         read_predictions(tmp_path, [truth([FACE])])
     (tmp_path / "party").mkdir()
-    with pytest.raises(DataError, match="party.*not an event"):
+    with pytest.raises(DataError, match=r"party.*not an event"):
         read_predictions(tmp_path, [truth([FACE])])
 
 

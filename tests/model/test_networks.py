@@ -176,7 +176,7 @@ def test_copying_nothing_is_noticed():
 def test_bad_weight_files_are_named(tmp_path, content):
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match="bad.safetensors"):
+    with pytest.raises(ModelError, match=r"bad\.safetensors"):
         load_weights(path)
     with pytest.raises(ModelError, match="no such file"):
         load_weights(tmp_path / "none.safetensors")

@@ -152,8 +152,6 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"(Class|Bbox|Landmark)Head\.(\d)\.conv1x1\.(\w+)", lambda m: f"heads.{m[2]}.{_HEAD[m[1]]}.{m[3]}"),
     (
         r"ca_p(\d)\.(\w+)\.(\w+)",
-        lambda m: (
-            f"head_attention.{int(m[1]) - 3}.{_COORDINATE.get(m[2], m[2])}.{m[3]}"
-        ),
+        lambda m: f"head_attention.{int(m[1]) - 3}.{_COORDINATE.get(m[2], m[2])}.{m[3]}",
     ),
 )

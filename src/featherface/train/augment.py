@@ -85,7 +85,9 @@ def view_image(image: _Image, view: View, size: int) -> _Image:
         # Shrink by area first: sampling every few pixels would alias, and small faces would be noise.
         shape = np.maximum(np.round(np.array([x1 - x0, y1 - y0]) * view.scale), 1)
         factor = np.asarray(shape / np.array([x1 - x0, y1 - y0]), np.float64)
-        part = np.asarray(cv2.resize(part, (int(shape[0]), int(shape[1])), interpolation=cv2.INTER_AREA), np.uint8)
+        part = np.asarray(
+            cv2.resize(part, (int(shape[0]), int(shape[1])), interpolation=cv2.INTER_AREA), np.uint8
+        )
     else:
         factor = np.ones(2)
     # Pixel centres lie at +0.5 in label coordinates, at 0 in OpenCV's.
