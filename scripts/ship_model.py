@@ -25,7 +25,9 @@ FACTS = ("title", "licence", "data", "recipe", "init", "notes")
 
 def main() -> None:
     """Export, measure, write the card last."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("weights", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--facts", type=Path, required=True, help="TOML with " + ", ".join(FACTS))
