@@ -12,6 +12,7 @@ NeckAttention = Literal["none", "cbam", "coordinate"]
 HeadAttention = Literal["none", "coordinate_shared"]
 Context = Literal["plain", "deformable"]
 Shuffle = Literal["none", "channel", "block"]
+Downsample = Literal["zero_padded", "clipped"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class ModelConfig:
     """After SSH: nothing, the parameter-free channel shuffle, or the learnable shuffle block."""
     head_attention: HeadAttention = "none"
     """Only the published V2 weights have attention here (one conv shared by both axes, ReLU, no bias)."""
+    downsample: Downsample = "zero_padded"
+    """The neck's max-pool at the lower and right border: as published against zeros, which costs a copy of
+    the map, or over what is there."""
     refine: bool = False
     """Three residual separable blocks: stride 4 into P3, at stride 16, and on P3 before its head."""
     backbone_widths: tuple[tuple[int, ...], ...] = (
@@ -85,6 +89,7 @@ PRESETS: dict[str, ModelConfig] = {
         neck_attention="coordinate",
         context="plain",
         shuffle="block",
+        downsample="clipped",
         refine=True,
     ),
     # A stand-in by width until the pruned one is there.
@@ -96,6 +101,7 @@ PRESETS: dict[str, ModelConfig] = {
         neck_attention="coordinate",
         context="plain",
         shuffle="block",
+        downsample="clipped",
         backbone_widths=((8, 8, 16, 16, 32, 32), (64, 64, 64, 64, 64, 64), (128, 128)),
     ),
 }

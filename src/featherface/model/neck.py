@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from featherface.model.config import Downsample
+
 _FUSION_EPS = 1e-4
 
 
@@ -44,9 +46,17 @@ def _up(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-def _down(x: Tensor) -> Tensor:
+def _down_zero_padded(x: Tensor) -> Tensor:
     """3x3 max-pool, stride 2, one row of zeros below and one column of zeros right."""
     return F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 3, 2)
+
+
+def _down_clipped(x: Tensor) -> Tensor:
+    """The same windows, cut off at the border."""
+    return F.max_pool2d(x, 3, 2, ceil_mode=True)
+
+
+_DOWN = {"zero_padded": _down_zero_padded, "clipped": _down_clipped}
 
 
 class BiFPNCell(nn.Module):
@@ -56,8 +66,14 @@ class BiFPNCell(nn.Module):
     which the two first are used, as published; the third only takes part in their normalisation.
     """
 
-    def __init__(self, width: int, in_channels: tuple[int, int, int] | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        in_channels: tuple[int, int, int] | None = None,
+        downsample: Downsample = "zero_padded",
+    ) -> None:
         super().__init__()
+        self.down = _DOWN[downsample]
         self.project: nn.ModuleDict | None = None
         if in_channels is not None:
             c3, c4, c5 = in_channels
@@ -91,18 +107,22 @@ class BiFPNCell(nn.Module):
         w = _normalised(self.p3_up_weights)
         p3_out = self.p3_up(w[0] * p3 + w[1] * _up(p4_middle))
         w = _normalised(self.p4_down_weights)
-        p4_out = self.p4_down(w[0] * p4_again + w[1] * p4_middle + w[2] * _down(p3_out))
+        p4_out = self.p4_down(w[0] * p4_again + w[1] * p4_middle + w[2] * self.down(p3_out))
         w = _normalised(self.p5_down_weights)
-        p5_out = self.p5_down(w[0] * p5_again + w[1] * _down(p4_out))
+        p5_out = self.p5_down(w[0] * p5_again + w[1] * self.down(p4_out))
         return [p3_out, p4_out, p5_out]
 
 
 class BiFPN(nn.Module):
     """Several cells in a row. Three maps in, three maps (B, width, H/s, W/s) out."""
 
-    def __init__(self, in_channels: tuple[int, int, int], width: int, cells: int) -> None:
+    def __init__(
+        self, in_channels: tuple[int, int, int], width: int, cells: int, downsample: Downsample
+    ) -> None:
         super().__init__()
-        self.cells = nn.ModuleList(BiFPNCell(width, in_channels if i == 0 else None) for i in range(cells))
+        self.cells = nn.ModuleList(
+            BiFPNCell(width, in_channels if i == 0 else None, downsample) for i in range(cells)
+        )
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         for cell in self.cells:

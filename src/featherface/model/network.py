@@ -50,7 +50,7 @@ class FeatherFace(nn.Module):
         self.backbone = MobileNetV1(config.backbone_widths, config.refine)
         channels = self.backbone.out_channels
         self.backbone_attention = _attention_per_level(config.backbone_attention, channels)
-        self.neck = BiFPN(channels, width, config.neck_cells)
+        self.neck = BiFPN(channels, width, config.neck_cells, config.downsample)
         self.neck_attention = _attention_per_level(config.neck_attention, (width, width, width))
         self.context = nn.ModuleList(SSH(width, config.context) for _ in range(3))
         self.head_attention = nn.ModuleList(
