@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,17 +41,25 @@ class Session(Protocol):
 
 
 class OnnxSession:
-    """An ONNX file in ONNX Runtime on the CPU. ModelError for a missing, corrupt, truncated or foreign file."""
+    """An ONNX file in ONNX Runtime, on the CPU unless other execution providers are named.
 
-    def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        self.path, self.threads = Path(path), threads
+    ModelError for a missing, corrupt, truncated or foreign file.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int | None = None,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+    ) -> None:
+        self.path, self.threads, self.providers = Path(path), threads, list(providers)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
             content = self.path.read_bytes()
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(content, options, providers=self.providers)
         except OSError as error:
             raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}") from error
         except Exception as error:  # ONNX Runtime's errors share no public base class
@@ -72,7 +81,7 @@ class OnnxSession:
         return scores, boxes, landmarks
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OnnxSession, (self.path.absolute(), self.threads)
+        return OnnxSession, (self.path.absolute(), self.threads, self.providers)
 
 
 def _spec(session: Any, path: str) -> ModelSpec:

@@ -1,0 +1,166 @@
+"""Files of this machine and of object stores behind one small door; every failure is one line naming the file.
+
+A place is a local path or a URL that fsspec knows (`s3://`, `gs://`, `hf://`, ...). A file is either whole
+or not there: local ones are renamed into place, others are uploaded under a temporary name and moved.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import fsspec
+
+from featherface.atomic import atomic_path
+from featherface.errors import DataError, FeatherFaceError
+
+_TEMPORARY = "_temporary"
+
+
+def is_url(place: str) -> bool:
+    """Whether fsspec has to open it."""
+    return "://" in place
+
+
+def filesystem(place: str) -> tuple[Any, str]:
+    """The file system of a URL, which remembers no listings, and the path in it."""
+    with named(place):
+        system, path = fsspec.core.url_to_fs(place, use_listings_cache=False)
+        return system, str(path)
+
+
+@contextmanager
+def named(place: str) -> Iterator[None]:
+    """Turns whatever a file system raises into a DataError of one line that names the place."""
+    try:
+        yield
+    except FeatherFaceError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{place}: no such file or directory") from error
+    except PermissionError as error:
+        raise DataError(f"{place}: permission denied") from error
+    except OSError as error:
+        raise DataError(f"{place}: {(error.strerror or _one_line(error)).lower()}") from error
+    except Exception as error:  # each of fsspec's back ends has errors of its own
+        raise DataError(f"{place}: {_one_line(error)}") from error
+
+
+def join(folder: str, name: str) -> str:
+    """A name in a folder."""
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def read(place: str) -> bytes:
+    """A whole file."""
+    with named(place):
+        if not is_url(place):
+            return Path(place).read_bytes()
+        system, path = filesystem(place)
+        return bytes(system.cat_file(path))
+
+
+@contextmanager
+def opened(place: str) -> Iterator[BinaryIO]:
+    """A file that can be sought in."""
+    with named(place):
+        if is_url(place):
+            system, path = filesystem(place)
+            handle = system.open(path, "rb")
+        else:
+            handle = Path(place).open("rb")  # noqa: SIM115
+    with handle:
+        yield handle
+
+
+def names(folder: str) -> set[str]:
+    """The names of what lies in a folder; none when there is no such folder."""
+    with named(folder):
+        if not is_url(folder):
+            return set(os.listdir(Path(folder))) if Path(folder).is_dir() else set()  # noqa: PTH208
+        system, path = filesystem(folder)
+        try:
+            return {str(name).rstrip("/").rsplit("/", 1)[-1] for name in system.ls(path, detail=False)}
+        except FileNotFoundError:
+            return set()
+
+
+@contextmanager
+def writing(folder: str, name: str) -> Iterator[Path]:
+    """Yields a local path to write; on success its content is `name` in the folder, at once and whole."""
+    place = join(folder, name)
+    with named(place):
+        if not is_url(folder):
+            with atomic_path(Path(place)) as path:
+                yield path
+            return
+        with tempfile.TemporaryDirectory(prefix="featherface-") as own:
+            path = Path(own, name)
+            yield path
+            system, target = filesystem(place)
+            passing = join(filesystem(join(folder, _TEMPORARY))[1], f"{uuid.uuid4().hex}-{name}")
+            system.makedirs(passing.rsplit("/", 1)[0], exist_ok=True)
+            system.put_file(str(path), passing)
+            system.mv(passing, target)
+
+
+def write(folder: str, name: str, data: bytes) -> None:
+    """A file with this content, at once and whole."""
+    with writing(folder, name) as path:
+        path.write_bytes(data)
+
+
+def exists(folder: str, name: str) -> bool:
+    """Whether there is such a file."""
+    place = join(folder, name)
+    with named(place):
+        if not is_url(folder):
+            return Path(place).exists()
+        system, path = filesystem(place)
+        return bool(system.exists(path))
+
+
+def touch(folder: str, name: str) -> None:
+    """An empty file."""
+    place = join(folder, name)
+    with named(place):
+        if is_url(folder):
+            system, path = filesystem(place)
+            system.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            system.pipe_file(path, b"")
+        else:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            Path(place).touch()
+
+
+def remove(folder: str, name: str) -> None:
+    """Away with a file, if it is there."""
+    place = join(folder, name)
+    with named(place):
+        if not is_url(folder):
+            Path(place).unlink(missing_ok=True)
+            return
+        system, path = filesystem(place)
+        with suppress(FileNotFoundError):
+            system.rm_file(path)
+
+
+def sweep(folder: str) -> None:
+    """Removes what killed processes left half written."""
+    with named(folder):
+        if not is_url(folder):
+            for left in Path(folder).glob(".part-*.parquet"):
+                left.unlink(missing_ok=True)
+            return
+        system, path = filesystem(join(folder, _TEMPORARY))
+        if system.exists(path):
+            system.rm(path, recursive=True)
+
+
+def _one_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

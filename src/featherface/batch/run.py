@@ -1,0 +1,114 @@
+"""A whole run: check the output, plan, do what is missing, keep the books."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featherface.batch import files
+from featherface.batch.plan import Identity, Shard, check_identity, extend_plan, parts, write_manifest
+from featherface.batch.rows import Counts, read_counts
+from featherface.batch.work import Job, Report
+from featherface.detector import Detector
+from featherface.errors import ConfigError, DataError
+from featherface.zoo import find_model
+
+Engine = Callable[[Job, Sequence[Shard]], Iterator[Report]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the output holds, and how much of it this run did."""
+
+    counts: Counts
+    shards: int
+    done_before: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to do with which pictures."""
+
+    source: str
+    output: str
+    model: str = "v2"
+    thresholds: dict[str, Any] | None = None
+    """score_threshold, iou_threshold, max_detections, as for `Detector`."""
+    look: dict[str, Any] | None = None
+    """scales, flip, long_side, tile, as for `Detector.detect`."""
+    crops: bool = False
+    column: str | None = None
+    shard_size: int | None = None
+    retry_errors: bool = False
+    gpu: bool = False
+
+
+def run(request: Request, engine: Engine, progress: Callable[[int, int], None]) -> Summary:
+    """Do what is missing; `progress` is told how many of how many shards are done.
+
+    Raises ConfigError for a bad option, ModelError for a bad model, DataError for a source or an output that
+    cannot be used. What was done before the error stays, and the next run goes on from there.
+    """
+    job, identity = _prepared(request)
+    output = request.output
+    known = {int(k): Counts(**v) for k, v in check_identity(output, identity).items()}
+    shards = extend_plan(output, identity, request.shard_size)
+    done = {number: known.get(number) or _counts(output, number) for number in parts(output)}
+    if request.retry_errors:
+        done = {number: counts for number, counts in done.items() if not counts.errors}
+    missing = [shard for shard in shards if shard.number not in done]
+    if request.retry_errors:
+        for shard in missing:
+            files.remove(output, shard.part)
+    before = len(done)
+    progress(before, len(shards))
+    try:
+        for report in engine(job, missing) if missing else ():
+            if report.failure:
+                raise DataError(report.failure)
+            done[report.shard] = report.counts
+            progress(len(done), len(shards))
+        files.sweep(output)
+    finally:
+        if len(done) > before or len(done) > len(known):
+            write_manifest(output, identity, _table(done))
+    return Summary(sum(done.values(), Counts()), len(shards), before)
+
+
+def _prepared(request: Request) -> tuple[Job, Identity]:
+    if request.shard_size is not None and request.shard_size < 1:
+        raise ConfigError(f"--shard-size {request.shard_size}: must be at least 1")
+    thresholds, look = request.thresholds or {}, request.look or {}
+    path = find_model(request.model)
+    model = path.read_bytes()
+    # A bad option shows here, before anything is written.
+    Detector(path, **thresholds, threads=1).detect(np.zeros((64, 64, 3), np.uint8), **look)
+    sha256 = hashlib.sha256(model).hexdigest()
+    job = Job(
+        output=request.output,
+        folder=os.getcwd(),  # noqa: PTH109
+        column=request.column,
+        model=model,
+        model_sha256=sha256,
+        thresholds=thresholds,
+        look=look,
+        crops=request.crops,
+        gpu=request.gpu,
+    )
+    options = {**thresholds, **look, "crops": request.crops}
+    name = path.stem if Path(request.model).suffix else request.model
+    return job, Identity(request.source.rstrip("/") or "/", request.column, name, sha256, options)
+
+
+def _counts(output: str, number: int) -> Counts:
+    return read_counts(output, f"part-{number:06d}.parquet")
+
+
+def _table(done: dict[int, Counts]) -> dict[str, dict[str, Any]]:
+    return {f"{number:06d}": asdict(counts) for number, counts in done.items()}

@@ -1,0 +1,148 @@
+"""What the user named, as files; files, as units of work; units, as pictures.
+
+A folder, a glob, a text file of paths, a Parquet file, a tar, a picture, or the URL of one: each file is
+taken for what its suffix says, so a source may mix them. A text file names one file a line.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from featherface.batch import files
+from featherface.errors import DataError
+from featherface.images import IMAGE_SUFFIXES
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+LIST_SUFFIXES = (".txt", ".lst")
+
+Load = Callable[[], bytes]
+"""Gives the bytes of one picture, or raises DataError."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A file, or a part of it: rows `start` to `stop` of Parquet, bytes `start` to `stop` of a tar."""
+
+    path: str
+    start: int | None = None
+    stop: int | None = None
+    count: int | None = 1
+    """How many pictures it holds; None when nobody has looked."""
+
+
+def list_files(source: str, output: str) -> Iterator[str]:
+    """The files of a source, as the user would name them; those under `output` are left out.
+
+    DataError, of one line, when the source cannot be listed.
+    """
+    own = output.rstrip("/") + "/"
+    if source.lower().endswith(LIST_SUFFIXES):
+        found = _lines(source)
+    else:
+        found = _remote(source) if files.is_url(source) else _local(source)
+    return (path for path in found if not path.startswith(own))
+
+
+def units(path: str, column: str | None, most: int) -> Iterator[Unit]:
+    """The parts of a file, of about `most` pictures each. DataError for Parquet without pictures."""
+    if path.lower().endswith(PARQUET_SUFFIXES):
+        from featherface.batch.parquet import parquet_units
+
+        yield from parquet_units(path, column, most)
+    elif path.lower().endswith(TAR_SUFFIXES):
+        from featherface.batch.tars import tar_units
+
+        yield from tar_units(path, most)
+    else:
+        yield Unit(path)
+
+
+def pictures(unit: Unit, column: str | None) -> Iterator[tuple[str, Load]]:
+    """Each picture of a unit: its name, and how to get its bytes. A unit that breaks ends in a failing one."""
+    path = unit.path
+    if path.lower().endswith(PARQUET_SUFFIXES):
+        from featherface.batch.parquet import parquet_pictures
+
+        found = parquet_pictures(unit, column)
+    elif path.lower().endswith(TAR_SUFFIXES):
+        from featherface.batch.tars import tar_pictures
+
+        found = tar_pictures(unit)
+    else:
+        yield path, lambda: files.read(path)
+        return
+    try:
+        yield from found
+    except DataError as error:
+        yield path, failing(error)
+
+
+def failing(error: DataError) -> Load:
+    """How to get the bytes of a picture that cannot be had."""
+
+    def load() -> bytes:
+        raise error
+
+    return load
+
+
+def is_picture(name: str) -> bool:
+    """Whether the suffix is that of a picture."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
+
+
+def _is_source(name: str) -> bool:
+    return is_picture(name) or name.lower().endswith(TAR_SUFFIXES + PARQUET_SUFFIXES)
+
+
+def _lines(source: str) -> Iterator[str]:
+    with files.opened(source) as handle:
+        for number, line in enumerate(handle, 1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError as error:
+                raise DataError(f"{source}: line {number} is not UTF-8 text") from error
+            if text:
+                yield text
+
+
+def _local(source: str) -> Iterator[str]:
+    path = Path(source)
+    if path.is_dir():
+        yield from _walk(source)
+    elif glob.has_magic(source) and not path.exists():
+        yield from sorted(m for m in glob.glob(source, recursive=True) if os.path.isfile(m))  # noqa: PTH113, PTH207
+    elif not path.exists():
+        raise DataError(f"{source}: no such file or directory")
+    else:
+        yield source
+
+
+def _walk(folder: str) -> Iterator[str]:
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: {(error.strerror or 'cannot be read').lower()}") from error
+
+    for root, folders, here in os.walk(folder, onerror=refuse):
+        folders.sort()
+        yield from (os.path.normpath(os.path.join(root, name)) for name in sorted(here) if _is_source(name))  # noqa: PTH118
+
+
+def _remote(source: str) -> Iterator[str]:
+    system, path = files.filesystem(source)
+    with files.named(source):
+        found: Iterator[str]
+        if glob.has_magic(source):
+            found = (name for name in sorted(system.glob(path)) if not system.isdir(name))
+        elif _is_source(source) and not system.isdir(path):
+            found = iter([path])
+        else:
+            system.ls(path)  # a bucket that is not there, or not ours, says so here
+            walked = system.walk(path, on_error="raise")
+            found = (f"{root}/{n}" for root, _, here in walked for n in sorted(here) if _is_source(n))
+        for name in found:
+            yield str(system.unstrip_protocol(name))
