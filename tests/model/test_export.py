@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 
+from featherface.export.deploy import Deployed
 from featherface.export.onnx import export_onnx
-from featherface.model import ModelConfig, build
+from featherface.model import ModelConfig, build, preset
 from featherface.model.weights import load_weights
 from featherface.runtime import OnnxSession
 from featherface.zoo import WEIGHTS
@@ -51,3 +54,42 @@ def test_a_deformable_network_exports_with_its_layout(tmp_path):
 def test_the_shipped_onnx_takes_any_multiple_of_32(shape):
     scores, _, _ = OnnxSession(WEIGHTS / "v2.onnx").run(np.zeros(shape, np.float32))
     assert scores.shape == (shape[0], 2 * sum(shape[2] * shape[3] // s**2 for s in (8, 16, 32)))
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [
+        pytest.param([1.0, 1.0, 1.0], "fresh", id="equal fusion weights"),
+        pytest.param([0.2, 1.5, 0.7], "each map carries its factor, later uses undo it", id="unequal"),
+        pytest.param([-1.0, 1.0, 0.5], "a map that is switched off cannot carry a factor", id="one is zero"),
+    ],
+)
+@pytest.mark.parametrize("name", ["v2", "nano_b"])
+def test_the_deployed_arrangement_computes_the_same(name, weights, reason):
+    torch.manual_seed(0)
+    model = build(preset(name)).eval()
+    for key, parameter in model.named_parameters():
+        if key.endswith("_weights"):
+            parameter.data = torch.tensor(weights[: len(parameter)])
+        elif key.endswith("bias"):
+            torch.nn.init.normal_(parameter, 0, 0.1)
+    images = torch.rand(2, 3, 96, 64) * 255
+    with torch.no_grad():
+        expected = model(images.flip(1) - torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1))
+        scores, boxes, landmarks = Deployed(model).eval()(images)
+    assert (scores - expected.class_logits.softmax(-1)[..., 1]).abs().max() < 1e-5, reason
+    assert (boxes - expected.box_deltas).abs().max() < 1e-4, reason
+    assert (landmarks - expected.landmark_deltas).abs().max() < 1e-4, reason
+
+
+def test_sums_fuse_with_the_convs_before_them(tmp_path):
+    """Without the maps' sizes in the file ONNX Runtime adds in an operator of its own, eleven times more."""
+    export_onnx(build(preset("v2")).eval(), tmp_path / "v2.onnx")
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(tmp_path / "v2.onnx", options, providers=["CPUExecutionProvider"])
+    nodes = onnx.load(tmp_path / "optimised.onnx").graph.node
+    if not any(node.op_type == "ReorderInput" for node in nodes):
+        pytest.skip("this processor has no blocked layout in ONNX Runtime")
+    assert sum(node.op_type == "Conv" and len(node.input) == 4 for node in nodes) >= 11
+    assert not any(node.op_type == "QuickGelu" for node in nodes)

@@ -13,50 +13,18 @@ import numpy as np
 import onnx
 import onnxslim
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from featherface.atomic import atomic_path
 from featherface.errors import ModelError
 from featherface.export.deform import ONNX_TRANSLATIONS, with_deform_operator
-from featherface.model.fold import folded
+from featherface.export.deploy import Deployed
 from featherface.model.network import PAD_MULTIPLE, FeatherFace, count_parameters
 
 OPSET = 20
 OUTPUTS = ("scores", "box_deltas", "landmark_deltas")
-_BGR_MEAN = (104.0, 117.0, 123.0)
 _PARITY = 1e-4
-
-
-class Deployed(nn.Module):
-    """The network as shipped: RGB 0-255 in, `(scores (B, P), box_deltas, landmark_deltas)` out.
-
-    The channel swap lives in the stem's weights, softmax over (background, face) in the class heads as the
-    sigmoid of the difference of their logits; both are exact. The mean is subtracted as an op of its own,
-    because the stem pads with zeros after it.
-    """
-
-    def __init__(self, model: FeatherFace) -> None:
-        super().__init__()
-        self.network = folded(model)
-        stem = self.network.backbone.stage1[0][0]  # type: ignore[index]
-        with torch.no_grad():
-            stem.weight.copy_(stem.weight.flip(1))
-        for head in self.network.heads:
-            head.classes = _difference(head.classes)  # type: ignore[arg-type]
-        self.mean: Tensor
-        self.register_buffer("mean", torch.tensor(_BGR_MEAN[::-1]).view(1, 3, 1, 1))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        maps = self.network.features(images - self.mean)
-        parts = []
-        for head, x in zip(self.network.heads, maps, strict=True):
-            batch = x.shape[0]
-            faces = head.classes(x).permute(0, 2, 3, 1).reshape(batch, -1)  # type: ignore[operator]
-            boxes = head.boxes(x).permute(0, 2, 3, 1).reshape(batch, -1, 4)  # type: ignore[operator]
-            landmarks = head.landmarks(x).permute(0, 2, 3, 1).reshape(batch, -1, 10)  # type: ignore[operator]
-            parts.append((faces, boxes, landmarks))
-        faces, boxes, landmarks = (torch.cat(tensors, 1) for tensors in zip(*parts, strict=True))
-        return torch.sigmoid(faces), boxes, landmarks
+_MAP_MAKERS = ("Conv", "Resize", "MaxPool")
 
 
 def export_onnx(model: FeatherFace, target: str | Path, name: str | None = None) -> float:
@@ -113,8 +81,16 @@ def _describe(graph: onnx.ModelProto, model: FeatherFace, name: str) -> None:
     for node in graph.graph.node:
         node.ClearField("doc_string")
         del node.metadata_props[:]
-    del graph.graph.value_info[:]
+    _keep_map_sizes(graph.graph)
     _shorten_names(graph.graph)
+
+
+def _keep_map_sizes(graph: onnx.GraphProto) -> None:
+    """Of the recorded sizes keep those of maps: only by them does a runtime know which sums can be fused."""
+    maps = {output for node in graph.node if node.op_type in _MAP_MAKERS for output in node.output}
+    sizes = [value for value in graph.value_info if value.name in maps]
+    del graph.value_info[:]
+    graph.value_info.extend(sizes)
 
 
 def _shorten_names(graph: onnx.GraphProto) -> None:
@@ -125,8 +101,8 @@ def _shorten_names(graph: onnx.GraphProto) -> None:
     def rename(name: str) -> str:
         return name if name in kept else short.setdefault(name, f"t{len(short)}")
 
-    for tensor in graph.initializer:
-        tensor.name = rename(tensor.name)
+    for named in [*graph.initializer, *graph.value_info]:
+        named.name = rename(named.name)
     for node in graph.node:
         node.ClearField("name")
         node.input[:] = [rename(name) for name in node.input]
@@ -148,17 +124,6 @@ def _difference_from_torch(graph: bytes, deployed: nn.Module) -> float:
             worst, *(float(np.abs(a - b.numpy()).max()) for a, b in zip(found, expected, strict=True))
         )
     return worst
-
-
-def _difference(conv: nn.Conv2d) -> nn.Conv2d:
-    """From (background, face) logits per prior to their difference, whose sigmoid is the softmax."""
-    assert conv.bias is not None
-    fused = nn.Conv2d(conv.in_channels, conv.out_channels // 2, 1)
-    assert fused.bias is not None
-    with torch.no_grad():
-        fused.weight.copy_(conv.weight[1::2] - conv.weight[0::2])
-        fused.bias.copy_(conv.bias[1::2] - conv.bias[0::2])
-    return fused
 
 
 @contextlib.contextmanager

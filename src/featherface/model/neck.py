@@ -36,7 +36,7 @@ class FusionConv(nn.Module):
         return fused
 
 
-def _normalised(weights: Tensor) -> Tensor:
+def normalised_fusion(weights: Tensor) -> Tensor:
     """Fast normalised fusion: ReLU, then divided by their sum."""
     positive = F.relu(weights)
     return positive / (positive.sum() + _FUSION_EPS)
@@ -102,13 +102,13 @@ class BiFPNCell(nn.Module):
             p4_again, p5_again = self.project["p4_again"](p4), self.project["p5_again"](p5)
             p3, p4, p5 = self.project["p3"](p3), self.project["p4"](p4), self.project["p5"](p5)
 
-        w = _normalised(self.p4_up_weights)
+        w = normalised_fusion(self.p4_up_weights)
         p4_middle = self.p4_up(w[0] * p4 + w[1] * _up(p5))
-        w = _normalised(self.p3_up_weights)
+        w = normalised_fusion(self.p3_up_weights)
         p3_out = self.p3_up(w[0] * p3 + w[1] * _up(p4_middle))
-        w = _normalised(self.p4_down_weights)
+        w = normalised_fusion(self.p4_down_weights)
         p4_out = self.p4_down(w[0] * p4_again + w[1] * p4_middle + w[2] * self.down(p3_out))
-        w = _normalised(self.p5_down_weights)
+        w = normalised_fusion(self.p5_down_weights)
         p5_out = self.p5_down(w[0] * p5_again + w[1] * self.down(p4_out))
         return [p3_out, p4_out, p5_out]
 

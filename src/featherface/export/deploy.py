@@ -1,0 +1,280 @@
+"""The network as shipped: the same function, arranged for runtimes that keep maps in blocks of channels.
+
+Every rewrite is exact up to rounding. What it is for, measured in ONNX Runtime (`benchmarks/graph.py`): maps
+leave the blocked layout at each broadcast multiplication, at each unfused activation and at each layer whose
+channels do not fill a block, and a reorder costs as much as a small convolution.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from featherface.model.attention import CBAM
+from featherface.model.fold import folded
+from featherface.model.heads import SSH, Head
+from featherface.model.layers import ConvBN, SeparableConv, ShuffleBlock, channel_shuffle
+from featherface.model.neck import BiFPNCell, FusionConv, normalised_fusion
+from featherface.model.network import FeatherFace
+
+BGR_MEAN = (104.0, 117.0, 123.0)
+_BLOCK = 16
+_SMALLEST_FACTOR = 1e-3
+_VALUES = (1, 4, 10)
+"""Per prior: the face's logit, box deltas, landmark deltas."""
+
+
+class Deployed(nn.Module):
+    """RGB 0-255 in, `(scores (B, P), box_deltas (B, P, 4), landmark_deltas (B, P, 10))` out.
+
+    The channel swap lives in the stem's weights, softmax over (background, face) in the class heads as the
+    sigmoid of the difference of their logits. The mean is subtracted as an op of its own, because the stem
+    pads with zeros after it.
+    """
+
+    def __init__(self, model: FeatherFace) -> None:
+        super().__init__()
+        self.network = folded(model)
+        _swap_and_widen_stem(self.network)
+        _replace(self.network, CBAM, DeployedCBAM)
+        _replace(self.network, ShuffleBlock, DeployedShuffle)
+        _replace(self.network, SSH, DeployedSSH)
+        self.network.neck.cells = _deployed_cells(list(self.network.neck.cells))  # type: ignore[arg-type]
+        self.heads = nn.ModuleList(DeployedHead(head) for head in self.network.heads)  # type: ignore[arg-type]
+        del self.network.heads
+        self.mean: Tensor
+        self.register_buffer("mean", torch.tensor(BGR_MEAN[::-1]).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        maps = self.network.features(images - self.mean)
+        per_prior = torch.cat([head(x) for head, x in zip(self.heads, maps, strict=True)], 1)
+        logits, boxes, landmarks = torch.split(per_prior, list(_VALUES), dim=2)
+        return torch.sigmoid(logits.squeeze(2)), boxes, landmarks
+
+
+class DeployedHead(nn.Module):
+    """One 1x1 conv for all that a level predicts: (B, C, H, W) -> (B, H * W * K, 15)."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        classes = _difference(head.classes)
+        parts = [classes, head.boxes, head.landmarks]
+        priors = classes.out_channels
+        self.conv = nn.Conv2d(classes.in_channels, priors * sum(_VALUES), 1)
+        assert self.conv.bias is not None
+        with torch.no_grad():
+            for name, ours in (("weight", self.conv.weight), ("bias", self.conv.bias)):
+                theirs = [getattr(part, name) for part in parts]
+                rows = [t.reshape(priors, n, -1) for t, n in zip(theirs, _VALUES, strict=True)]
+                ours.copy_(torch.cat(rows, 1).reshape(ours.shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).permute(0, 2, 3, 1).reshape(x.shape[0], -1, sum(_VALUES))  # type: ignore[no-any-return]
+
+
+class DeployedShuffle(nn.Module):
+    """The shuffle block with the shuffle itself in the weights of the conv that follows it."""
+
+    def __init__(self, block: ShuffleBlock) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(block.reduce, block.mix, block.expand)
+        reduce = block.reduce[0]
+        assert isinstance(reduce, nn.Conv2d)
+        order = channel_shuffle(torch.arange(reduce.in_channels).view(1, -1, 1, 1)).flatten()
+        with torch.no_grad():
+            weight = reduce.weight.clone()
+            reduce.weight[:, order] = weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.convs(x))
+
+
+class DeployedSSH(nn.Module):
+    """SSH with the last activation before the concatenation, where it fuses with the convs."""
+
+    def __init__(self, ssh: SSH) -> None:
+        super().__init__()
+        self.ssh = ssh
+
+    def forward(self, x: Tensor) -> Tensor:
+        ssh = self.ssh
+        shared = ssh.conv5_1(x)
+        parts = (ssh.conv3(x), ssh.conv5_2(shared), ssh.conv7_3(ssh.conv7_2(shared)))
+        return torch.cat([F.relu(part) for part in parts], dim=1)
+
+
+class DeployedCBAM(nn.Module):
+    """CBAM whose mean over channels is a product with the channel gate, not a reduction of the gated map."""
+
+    def __init__(self, cbam: CBAM) -> None:
+        super().__init__()
+        self.cbam = cbam
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        mlp, spatial = self.cbam.channel.mlp, self.cbam.spatial
+        gate = torch.sigmoid(mlp(x.mean((2, 3))) + mlp(x.amax((2, 3))))
+        gated = x * gate[:, :, None, None]
+        mean = torch.bmm((gate / channels)[:, None], x.reshape(batch, channels, -1))
+        pooled = torch.cat((gated.amax(1, keepdim=True), mean.view(batch, 1, height, width)), dim=1)
+        return gated * torch.sigmoid(spatial.bn(spatial.conv(pooled)))
+
+
+class Scale(nn.Module):
+    """A factor per map as a depthwise 1x1 conv, which blocked layouts keep and fuse with the sum after it."""
+
+    def __init__(self, channels: int, factor: float) -> None:
+        super().__init__()
+        self.factor: Tensor
+        self.register_buffer("factor", torch.full((channels, 1, 1, 1), factor))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.factor, groups=x.shape[1])
+
+
+class DeployedFusion(nn.Module):
+    """SiLU, depthwise 3x3, pointwise 1x1 times `factor`; the sigmoid's own input is a 1x1 conv.
+
+    Written plainly, ONNX Runtime makes one operator of x * sigmoid(x) that it has in no blocked layout.
+    """
+
+    def __init__(self, fusion: FusionConv, factor: float) -> None:
+        super().__init__()
+        self.depthwise, self.pointwise = fusion.depthwise, fusion.pointwise
+        _multiply(self.pointwise, factor)
+        self.same = Scale(self.depthwise.in_channels, 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = x * torch.sigmoid(self.same(x))
+        return self.pointwise(self.depthwise(active))  # type: ignore[no-any-return]
+
+
+class DeployedCell(nn.Module):
+    """A BiFPN cell with constant fusion weights, as far as may be in the convs that make the maps.
+
+    `arriving`: the factors that the three maps already carry; `leaving`: those to put on the ones it makes.
+    """
+
+    def __init__(
+        self, cell: BiFPNCell, arriving: tuple[float, float, float], leaving: tuple[float, float, float]
+    ) -> None:
+        super().__init__()
+        self.down, self.project = cell.down, cell.project
+        width = cell.p4_up.pointwise.out_channels
+        to_middle = normalised_fusion(cell.p4_up_weights).tolist()
+        to_p3 = normalised_fusion(cell.p3_up_weights).tolist()
+        to_p4 = normalised_fusion(cell.p4_down_weights).tolist()
+        to_p5 = normalised_fusion(cell.p5_down_weights).tolist()
+        middle = _factor(to_p3[1])
+        p3, p4, p5 = arriving
+        p4_again, p5_again = p4, p5
+        if self.project is not None:
+            p3, p4, p5 = _factor(to_p3[0]), _factor(to_middle[0]), _factor(to_middle[1])
+            p4_again, p5_again = _factor(to_p4[0]), _factor(to_p5[0])
+            for name, factor in zip(self.project, (p3, p4, p5, p4_again, p5_again), strict=True):
+                _multiply(self.project[name][0], factor)  # type: ignore[index]
+
+        def scale(wanted: float, carried: float) -> nn.Module:
+            return nn.Identity() if wanted == carried else Scale(width, wanted / carried)
+
+        self.p4_to_middle, self.p5_to_middle = scale(to_middle[0], p4), scale(to_middle[1], p5)
+        self.p3_to_p3, self.middle_to_p3 = scale(to_p3[0], p3), scale(to_p3[1], middle)
+        self.p4_to_p4, self.middle_to_p4 = scale(to_p4[0], p4_again), scale(to_p4[1], middle)
+        self.p3_to_p4 = scale(to_p4[2], leaving[0])
+        self.p5_to_p5, self.p4_to_p5 = scale(to_p5[0], p5_again), scale(to_p5[1], leaving[1])
+        self.middle = DeployedFusion(cell.p4_up, middle)
+        self.p3 = DeployedFusion(cell.p3_up, leaving[0])
+        self.p4 = DeployedFusion(cell.p4_down, leaving[1])
+        self.p5 = DeployedFusion(cell.p5_down, leaving[2])
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        p3, p4, p5 = maps
+        p4_again, p5_again = p4, p5
+        if self.project is not None:
+            p4_again, p5_again = self.project["p4_again"](p4), self.project["p5_again"](p5)
+            p3, p4, p5 = self.project["p3"](p3), self.project["p4"](p4), self.project["p5"](p5)
+        middle = self.middle(self.p4_to_middle(p4) + _up(self.p5_to_middle(p5)))
+        p3_out = self.p3(self.p3_to_p3(p3) + _up(self.middle_to_p3(middle)))
+        lateral = self.p4_to_p4(p4_again) + self.middle_to_p4(middle)
+        p4_out = self.p4(lateral + self.p3_to_p4(self.down(p3_out)))
+        p5_out = self.p5(self.p5_to_p5(p5_again) + self.p4_to_p5(self.down(p4_out)))
+        return [p3_out, p4_out, p5_out]
+
+
+def _deployed_cells(cells: list[BiFPNCell]) -> nn.ModuleList:
+    """Every cell leaves its maps with the factors that the next one's first use of them wants."""
+    wanted = []
+    for cell in cells:
+        to_p3, to_middle = normalised_fusion(cell.p3_up_weights), normalised_fusion(cell.p4_up_weights)
+        wanted.append((_factor(to_p3[0].item()), _factor(to_middle[0].item()), _factor(to_middle[1].item())))
+    wanted.append((1.0, 1.0, 1.0))
+    return nn.ModuleList(DeployedCell(cell, wanted[i], wanted[i + 1]) for i, cell in enumerate(cells))
+
+
+def _factor(weight: float) -> float:
+    """What a map may carry: its fusion weight, unless that is too small to be divided by again."""
+    return weight if weight > _SMALLEST_FACTOR else 1.0
+
+
+def _up(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def _multiply(conv: nn.Conv2d, factor: float) -> None:
+    assert conv.bias is not None
+    with torch.no_grad():
+        conv.weight.mul_(factor)
+        conv.bias.mul_(factor)
+
+
+def _swap_and_widen_stem(network: FeatherFace) -> None:
+    """RGB order, and zero channels up to a block: kernels compute whole blocks, or leave the layout."""
+    stem, first = network.backbone.stage1[0], network.backbone.stage1[1]
+    assert isinstance(stem, ConvBN) and isinstance(first, SeparableConv)
+    conv, depthwise, pointwise = stem[0], first[0][0], first[1][0]  # type: ignore[index]
+    with torch.no_grad():
+        conv.weight.copy_(conv.weight.flip(1))  # type: ignore[operator]
+    missing = -conv.out_channels % _BLOCK  # type: ignore[operator]
+    if missing:
+        stem[0] = _widened(conv, rows=missing)  # type: ignore[arg-type]
+        first[0][0] = _widened(depthwise, rows=missing)  # type: ignore[operator, arg-type]
+        first[1][0] = _widened(pointwise, columns=missing)  # type: ignore[operator, arg-type]
+
+
+def _widened(conv: nn.Conv2d, rows: int = 0, columns: int = 0) -> nn.Conv2d:
+    """The conv with this many output (and, where depthwise, input) or input channels of zeros more."""
+    depthwise = conv.groups > 1
+    inputs, outputs = conv.in_channels + (rows if depthwise else columns), conv.out_channels + rows
+    wider = nn.Conv2d(
+        inputs,
+        outputs,
+        conv.kernel_size,  # type: ignore[arg-type]
+        conv.stride,  # type: ignore[arg-type]
+        conv.padding,  # type: ignore[arg-type]
+        groups=outputs if depthwise else 1,
+    )
+    assert wider.bias is not None and conv.bias is not None
+    with torch.no_grad():
+        wider.weight.copy_(F.pad(conv.weight, (0, 0, 0, 0, 0, columns, 0, rows)))
+        wider.bias.copy_(F.pad(conv.bias, (0, rows)))
+    return wider
+
+
+def _replace(parent: nn.Module, kind: type[nn.Module], deployed: type[nn.Module]) -> None:
+    for name, child in parent.named_children():
+        if type(child) is kind:
+            setattr(parent, name, deployed(child))
+        else:
+            _replace(child, kind, deployed)
+
+
+def _difference(conv: nn.Conv2d) -> nn.Conv2d:
+    """From (background, face) logits per prior to their difference, whose sigmoid is the softmax."""
+    assert conv.bias is not None
+    fused = nn.Conv2d(conv.in_channels, conv.out_channels // 2, 1)
+    assert fused.bias is not None
+    with torch.no_grad():
+        fused.weight.copy_(conv.weight[1::2] - conv.weight[0::2])
+        fused.bias.copy_(conv.bias[1::2] - conv.bias[0::2])
+    return fused
