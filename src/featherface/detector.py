@@ -13,7 +13,7 @@ from featherface.detections import Detections, concatenate
 from featherface.errors import ConfigError, ImageError, ModelError
 from featherface.images import MAX_PIXELS, Image, ImageSource, read_image, resize, to_input
 from featherface.priors import prior_boxes
-from featherface.runtime import OnnxSession, Session
+from featherface.runtime import Session, open_session
 from featherface.zoo import find_model
 
 FLIPPED_POINTS = (1, 0, 2, 4, 3)
@@ -49,7 +49,7 @@ class Detector:
         self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
         self.max_detections = max_detections
         is_file = isinstance(model, str | os.PathLike)
-        self.session: Session = OnnxSession(find_model(model), threads) if is_file else model  # type: ignore[arg-type, assignment]
+        self.session: Session = open_session(find_model(model), threads) if is_file else model  # type: ignore[arg-type, assignment]
 
     def detect(
         self,
@@ -109,9 +109,17 @@ class Detector:
             yield _fit(mirrored(look(np.ascontiguousarray(shown[:, ::-1]))), width, height)
 
     def _look(self, picture: Image) -> Detections:
-        """One run of the network over the whole picture; candidates, not yet suppressed."""
+        """One run of the network over the whole picture; candidates, not yet suppressed.
+
+        A network of fixed size sees a larger picture shrunk, a smaller one padded.
+        """
         spec = self.session.spec
-        images = to_input(picture, spec.pad_multiple)
+        height, width = picture.shape[:2]
+        if spec.input_size is not None and (height > spec.input_size[0] or width > spec.input_size[1]):
+            shrink = min(spec.input_size[0] / height, spec.input_size[1] / width)
+            fitting = resize(picture, max(1, int(width * shrink)), max(1, int(height * shrink)))
+            return _fit(self._look(fitting), width, height)
+        images = to_input(picture, spec.pad_multiple, spec.input_size)
         scores, box_deltas, landmark_deltas = (output[0] for output in self.session.run(images))
         priors = prior_boxes(images.shape[2], images.shape[3], spec.strides, spec.prior_sizes)
         if len(scores) != len(priors):
@@ -120,7 +128,6 @@ class Detector:
         if len(likely) > _MAX_CANDIDATES:
             likely = likely[np.argpartition(-scores[likely], _MAX_CANDIDATES)[:_MAX_CANDIDATES]]
         priors = priors[likely]
-        height, width = picture.shape[:2]
         boxes = decode_boxes(box_deltas[likely], priors, spec.variances)
         boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
         landmarks = decode_landmarks(landmark_deltas[likely], priors, spec.variances)

@@ -77,10 +77,15 @@ def resize(image: Image, width: int, height: int) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=mode), np.uint8)
 
 
-def to_input(image: Image, multiple: int) -> NDArray[np.float32]:
-    """The network's input (1, 3, H, W): float RGB 0-255, padded right and below to the multiple."""
+def to_input(image: Image, multiple: int, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
+    """The network's input (1, 3, H, W): float RGB 0-255, padded right and below to the multiple.
+
+    Or to `size` (height, width), which the picture must not exceed.
+    """
     height, width = image.shape[:2]
     below, right = -height % multiple, -width % multiple
+    if size is not None:
+        below, right = size[0] - height, size[1] - width
     if below or right:
         image = np.asarray(
             cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=PAD_COLOUR), np.uint8

@@ -27,6 +27,8 @@ class ModelSpec:
     prior_sizes: tuple[tuple[int, ...], ...]
     variances: tuple[float, float]
     pad_multiple: int
+    input_size: tuple[int, int] | None = None
+    """Height and width of a network that takes no other; None when it takes any multiple of `pad_multiple`."""
 
 
 class Session(Protocol):
@@ -84,12 +86,43 @@ class OnnxSession:
         return OnnxSession, (self.path.absolute(), self.threads, self.providers)
 
 
+def open_session(path: str | Path, threads: int | None = None) -> Session:
+    """A model file in the runtime that its suffix names: .xml OpenVINO, .param ncnn, .tflite LiteRT, else ONNX.
+
+    Raises ModelError for a file that cannot be run, MissingExtraError when its runtime is not installed.
+    """
+    match Path(path).suffix.lower():
+        case ".xml":
+            from featherface.runtimes.openvino import OpenVinoSession
+
+            return OpenVinoSession(path, threads)
+        case ".param":
+            from featherface.runtimes.ncnn import NcnnSession
+
+            return NcnnSession(path, threads)
+        case ".tflite":
+            from featherface.runtimes.litert import LiteRtSession
+
+            return LiteRtSession(path, threads)
+        case _:
+            return OnnxSession(path, threads)
+
+
 def _spec(session: Any, path: str) -> ModelSpec:
     about = session.get_modelmeta().custom_metadata_map.get("featherface")
-    names = {output.name for output in session.get_outputs()}
-    inputs = {value.name for value in session.get_inputs()}
-    if about is None or not names.issuperset(_OUTPUTS) or "images" not in inputs:
+    outputs = {output.name for output in session.get_outputs()}
+    inputs = {value.name: value for value in session.get_inputs()}
+    if about is not None and "boxes" in outputs:
+        raise ModelError(f"{path}: decodes by itself, and so does the detector; export without --with-decode")
+    if about is None or not outputs.issuperset(_OUTPUTS) or "images" not in inputs:
         raise ModelError(f"{path}: not a featherface model; export one with `featherface export`")
+    height, width = inputs["images"].shape[2:]
+    fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    return read_spec(about, path, fixed)
+
+
+def read_spec(about: str, path: str, input_size: tuple[int, int] | None) -> ModelSpec:
+    """The layout from its JSON, as it stands in an ONNX file's metadata or beside any other model file."""
     try:
         values = json.loads(about)
         if values["format"] != 1:
@@ -100,6 +133,7 @@ def _spec(session: Any, path: str) -> ModelSpec:
             prior_sizes=tuple(tuple(int(s) for s in sizes) for sizes in values["prior_sizes"]),
             variances=(float(values["variances"][0]), float(values["variances"][1])),
             pad_multiple=int(values["pad_multiple"]),
+            input_size=input_size,
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ModelError(f"{path}: its featherface metadata cannot be read ({error})") from error

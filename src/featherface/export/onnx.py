@@ -33,7 +33,25 @@ def export_onnx(model: FeatherFace, target: str | Path, name: str | None = None)
     Raises ModelError when that difference is over 1e-4.
     """
     deployed = with_deform_operator(Deployed(model).eval())
-    sample = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(0)) * 255
+    graph = trace_onnx(deployed)
+    describe(graph, model, name or model.config.name)
+    difference = _difference_from_torch(graph.SerializeToString(), deployed)
+    if not difference <= _PARITY:
+        raise ModelError(f"{target}: the exported graph differs from torch by {difference:.2e}")
+    with atomic_path(target) as temporary:
+        onnx.save(graph, temporary)
+    return difference
+
+
+def trace_onnx(
+    deployed: nn.Module,
+    outputs: tuple[str, str, str] = OUTPUTS,
+    input_size: tuple[int, int] | None = None,
+) -> onnx.ModelProto:
+    """The graph of a shipped network: any batch and size, or one picture of `input_size` (height, width)."""
+    height, width = input_size or (96, 128)
+    generator = torch.Generator().manual_seed(0)
+    sample = torch.rand(2 if input_size is None else 1, 3, height, width, generator=generator) * 255
     rows, columns = torch.export.Dim("rows", min=1), torch.export.Dim("columns", min=1)
     free = {0: torch.export.Dim("batch"), 2: PAD_MULTIPLE * rows, 3: PAD_MULTIPLE * columns}
     with _quiet():
@@ -43,22 +61,15 @@ def export_onnx(model: FeatherFace, target: str | Path, name: str | None = None)
             dynamo=True,
             opset_version=OPSET,
             input_names=["images"],
-            output_names=list(OUTPUTS),
-            dynamic_shapes={"images": free},
+            output_names=list(outputs),
+            dynamic_shapes=(free,) if input_size is None else None,
             custom_translation_table=ONNX_TRANSLATIONS,  # type: ignore[arg-type]
         )
         assert program is not None
-        graph = onnxslim.slim(program.model_proto)
-    _describe(graph, model, name or model.config.name)
-    difference = _difference_from_torch(graph.SerializeToString(), deployed)
-    if not difference <= _PARITY:
-        raise ModelError(f"{target}: the exported graph differs from torch by {difference:.2e}")
-    with atomic_path(target) as temporary:
-        onnx.save(graph, temporary)
-    return difference
+        return onnxslim.slim(program.model_proto)  # type: ignore[no-any-return]
 
 
-def _describe(graph: onnx.ModelProto, model: FeatherFace, name: str) -> None:
+def describe(graph: onnx.ModelProto, model: FeatherFace, name: str) -> None:
     """Name the inputs' free sizes and write what the detector needs to know into the metadata."""
     config = model.config
     about = {
@@ -76,7 +87,7 @@ def _describe(graph: onnx.ModelProto, model: FeatherFace, name: str) -> None:
         (output, ("batch", "priors", None)) for output in graph.graph.output
     ]:
         for axis, free in zip(value.type.tensor_type.shape.dim, names, strict=False):
-            if free is not None:
+            if free is not None and not axis.HasField("dim_value"):
                 axis.dim_param = free
     for node in graph.graph.node:
         node.ClearField("doc_string")
@@ -94,17 +105,26 @@ def _keep_map_sizes(graph: onnx.GraphProto) -> None:
 
 
 def _shorten_names(graph: onnx.GraphProto) -> None:
-    """Number the values inside: the exporter's names take tens of kilobytes of a two-megabyte file."""
+    """Number the values inside: the exporter's names take tens of kilobytes of a two-megabyte file.
+
+    A conv is called what its module is, which is how quantization knows the parts of the network.
+    """
     kept = {value.name for value in [*graph.input, *graph.output]} | {""}
     short: dict[str, str] = {}
+    named: set[str] = set()
 
     def rename(name: str) -> str:
         return name if name in kept else short.setdefault(name, f"t{len(short)}")
 
-    for named in [*graph.initializer, *graph.value_info]:
-        named.name = rename(named.name)
+    for value in [*graph.initializer, *graph.value_info]:
+        value.name = rename(value.name)
     for node in graph.node:
-        node.ClearField("name")
+        weights = [value for value in node.input if value.endswith(".weight")]
+        node.name = weights[0].removesuffix(".weight").removeprefix("network.") if weights else ""
+        while node.name in named:  # a conv that is used twice
+            node.name += "+"
+        if node.name:
+            named.add(node.name)
         node.input[:] = [rename(name) for name in node.input]
         node.output[:] = [rename(name) for name in node.output]
 

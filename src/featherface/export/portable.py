@@ -1,0 +1,134 @@
+"""The network as shipped, in plain operators that every converter knows, and decoding as part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from featherface.model.attention import CoordinateAttention
+from featherface.model.config import ModelConfig
+from featherface.model.fold import folded
+from featherface.model.layers import DeformableConv2d
+from featherface.model.network import FeatherFace
+
+RAW_OUTPUTS = ("scores", "box_deltas", "landmark_deltas")
+DECODED_OUTPUTS = ("scores", "boxes", "landmarks")
+_RGB_MEAN = (123.0, 117.0, 104.0)
+
+
+class Portable(nn.Module):
+    """RGB 0-255 in, `(scores (B, P), box_deltas (B, P, 4), landmark_deltas (B, P, 10))` out.
+
+    The same function as the ONNX file, but arranged for converters, not for one runtime's kernels: batch norm
+    folded, the channel swap in the stem's weights, softmax as the sigmoid of a difference, Coordinate
+    Attention without concatenation and split (sizes would become constants there).
+    """
+
+    def __init__(self, model: FeatherFace) -> None:
+        super().__init__()
+        self.network = folded(model)
+        stem = self.network.backbone.stage1[0][0]  # type: ignore[index]
+        with torch.no_grad():
+            stem.weight.copy_(stem.weight.flip(1))
+        for head in self.network.heads:
+            head.classes = _difference(head.classes)  # type: ignore[arg-type]
+        _replace_attention(self.network)
+        self.mean: Tensor
+        self.register_buffer("mean", torch.tensor(_RGB_MEAN).view(1, 3, 1, 1))
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        maps = self.network.features(images - self.mean)
+        parts = []
+        for head, x in zip(self.network.heads, maps, strict=True):
+            batch = x.shape[0]
+            logits = head.classes(x).permute(0, 2, 3, 1).reshape(batch, -1)  # type: ignore[operator]
+            boxes = head.boxes(x).permute(0, 2, 3, 1).reshape(batch, -1, 4)  # type: ignore[operator]
+            landmarks = head.landmarks(x).permute(0, 2, 3, 1).reshape(batch, -1, 10)  # type: ignore[operator]
+            parts.append((logits, boxes, landmarks))
+        logits, boxes, landmarks = (torch.cat(tensors, 1) for tensors in zip(*parts, strict=True))
+        return torch.sigmoid(logits), boxes, landmarks
+
+
+class Decoded(nn.Module):
+    """A shipped network with priors and decoding inside.
+
+    RGB 0-255 in; `scores (B, P)`, `boxes (B, P, 4)` as xyxy and `landmarks (B, P, 10)` in input pixels out.
+    `input_size` (height, width) makes the priors a constant; else they are computed from the input's size.
+    """
+
+    def __init__(self, network: nn.Module, config: ModelConfig, input_size: tuple[int, int] | None) -> None:
+        super().__init__()
+        self.network, self.config = network, config
+        self.priors: Tensor | None
+        self.register_buffer("priors", None if input_size is None else _priors(*input_size, config))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scores, box_deltas, landmark_deltas = self.network(images)
+        priors = self.priors
+        if priors is None:
+            priors = _priors(images.shape[2], images.shape[3], self.config)
+        centre_scale, size_scale = self.config.variances
+        centres, sizes = priors[:, :2], priors[:, 2:]
+        middle = centres + box_deltas[..., :2] * centre_scale * sizes
+        half = sizes * torch.exp(box_deltas[..., 2:] * size_scale) / 2
+        boxes = torch.cat((middle - half, middle + half), 2)
+        points = torch.cat([centres] * 5, 1) + landmark_deltas * centre_scale * torch.cat([sizes] * 5, 1)
+        return scores, boxes, points
+
+
+def is_deformable(model: nn.Module) -> bool:
+    """Whether the network has deformable convs, which many runtimes lack."""
+    return any(isinstance(module, DeformableConv2d) for module in model.modules())
+
+
+class _EachAxis(nn.Module):
+    """`CoordinateAttention` with its shared 1x1 conv applied to each axis alone, which is the same function."""
+
+    def __init__(self, attention: CoordinateAttention) -> None:
+        super().__init__()
+        self.shared, self.act = attention.shared, attention.act
+        self.conv_h, self.conv_w = attention.conv_h, attention.conv_w
+
+    def forward(self, x: Tensor) -> Tensor:
+        along_h = self.act(self.shared(x.mean(3, keepdim=True)))
+        along_w = self.act(self.shared(x.mean(2, keepdim=True)))
+        return x * torch.sigmoid(self.conv_h(along_h)) * torch.sigmoid(self.conv_w(along_w))
+
+
+def _replace_attention(parent: nn.Module) -> None:
+    for name, child in parent.named_children():
+        if isinstance(child, CoordinateAttention):
+            setattr(parent, name, _EachAxis(child))
+        else:
+            _replace_attention(child)
+
+
+def _difference(conv: nn.Conv2d) -> nn.Conv2d:
+    """From (background, face) logits per prior to their difference, whose sigmoid is the softmax."""
+    assert conv.bias is not None
+    fused = nn.Conv2d(conv.in_channels, conv.out_channels // 2, 1)
+    assert fused.bias is not None
+    with torch.no_grad():
+        fused.weight.copy_(conv.weight[1::2] - conv.weight[0::2])
+        fused.bias.copy_(conv.bias[1::2] - conv.bias[0::2])
+    return fused
+
+
+def _priors(height: int, width: int, config: ModelConfig) -> Tensor:
+    """`featherface.priors.prior_boxes` in torch: (P, 4) centre and size in pixels."""
+    levels = [
+        _level(height // stride, width // stride, stride, sizes)
+        for stride, sizes in zip(config.strides, config.prior_sizes, strict=True)
+    ]
+    return torch.cat(levels)
+
+
+def _level(rows: int, columns: int, stride: int, sizes: Sequence[int]) -> Tensor:
+    across = ((torch.arange(columns) + 0.5) * stride).view(1, -1, 1, 1).expand(rows, columns, len(sizes), 1)
+    down = ((torch.arange(rows) + 0.5) * stride).view(-1, 1, 1, 1).expand(rows, columns, len(sizes), 1)
+    sides = torch.tensor(sizes, dtype=torch.float32).view(1, 1, -1, 1).expand(rows, columns, len(sizes), 1)
+    return torch.cat((across, down, sides, sides), 3).reshape(-1, 4)

@@ -1,0 +1,1 @@
+"""Sessions for the runtimes beside ONNX Runtime; each needs its extra. `featherface.runtime` chooses."""

@@ -1,0 +1,58 @@
+"""The JSON that lies beside an exported model file: what it is, and the checksums of its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from featherface.errors import ModelError
+from featherface.runtime import ModelSpec, read_spec
+
+
+def card_path(model: Path) -> Path:
+    """Where the JSON of a model file is: its whole name plus `.json`."""
+    return model.with_name(f"{model.name}.json")
+
+
+def checked_spec(model: Path) -> ModelSpec:
+    """The layout from the JSON beside the model, once its files are found to be the ones it names.
+
+    A runtime may crash on a damaged file, so that is ruled out first. ModelError names what is missing,
+    foreign or changed.
+    """
+    path = card_path(model)
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text)
+        files, decoded = dict(values["files"]), bool(values["with_decode"])
+        size = values["input"]["size"]
+        fixed = None if size is None else (int(size[0]), int(size[1]))
+    except OSError as error:
+        if not model.is_file():
+            raise ModelError(f"{model}: no such file") from error
+        raise ModelError(
+            f"{path}: {(error.strerror or str(error)).lower()}; `featherface export` writes it beside the model"
+        ) from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise ModelError(f"{path}: not the JSON that `featherface export` writes ({error})") from error
+    if decoded:
+        raise ModelError(
+            f"{model}: decodes by itself, and so does the detector; export without --with-decode"
+        )
+    for name, expected in files.items():
+        _check(model.with_name(name), expected)
+    return read_spec(text, str(path), fixed)
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; it belongs to the model")
+    if sha256(path) != expected:
+        raise ModelError(f"{path}: does not match the sha256 in its JSON; it was changed or cut short")
