@@ -7,6 +7,7 @@ or not there: local ones are renamed into place, others are uploaded under a tem
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -46,7 +47,9 @@ def named(place: str) -> Iterator[None]:
     except PermissionError as error:
         raise DataError(f"{place}: permission denied") from error
     except OSError as error:
-        raise DataError(f"{place}: {(error.strerror or _one_line(error)).lower()}") from error
+        number = None if is_url(place) else error.errno
+        reason = os.strerror(number).lower() if number else _one_line(error)
+        raise DataError(f"{place}: {reason}") from error
     except Exception as error:  # each of fsspec's back ends has errors of its own
         raise DataError(f"{place}: {_one_line(error)}") from error
 
@@ -150,16 +153,18 @@ def remove(folder: str, name: str) -> None:
             system.rm_file(path)
 
 
-def sweep(folder: str) -> None:
-    """Removes what killed processes left half written."""
+def sweep(folder: str, below: str) -> None:
+    """Removes a folder `below`, and what killed processes left half written."""
     with named(folder):
         if not is_url(folder):
+            shutil.rmtree(Path(folder, below), ignore_errors=True)
             for left in Path(folder).glob(".part-*.parquet"):
                 left.unlink(missing_ok=True)
             return
-        system, path = filesystem(join(folder, _TEMPORARY))
-        if system.exists(path):
-            system.rm(path, recursive=True)
+        for name in (below, _TEMPORARY):
+            system, path = filesystem(join(folder, name))
+            with suppress(FileNotFoundError):
+                system.rm(path, recursive=True)
 
 
 def _one_line(error: Exception) -> str:

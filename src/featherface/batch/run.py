@@ -14,7 +14,7 @@ import numpy as np
 from featherface.batch import files
 from featherface.batch.plan import Identity, Shard, check_identity, extend_plan, parts, write_manifest
 from featherface.batch.rows import Counts, read_counts
-from featherface.batch.work import Job, Report
+from featherface.batch.work import STARTED, Job, Report
 from featherface.detector import Detector
 from featherface.errors import ConfigError, DataError
 from featherface.zoo import find_model
@@ -74,7 +74,7 @@ def run(request: Request, engine: Engine, progress: Callable[[int, int], None]) 
                 raise DataError(report.failure)
             done[report.shard] = report.counts
             progress(len(done), len(shards))
-        files.sweep(output)
+        files.sweep(output, STARTED)
     finally:
         if len(done) > before or len(done) > len(known):
             write_manifest(output, identity, _table(done))

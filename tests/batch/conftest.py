@@ -1,0 +1,67 @@
+"""Small pictures in every kind of source, and an engine without processes for what is not about engines."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+
+pytest.importorskip("pyarrow", reason="the batch extra is not installed")
+pytest.importorskip("fsspec", reason="the batch extra is not installed")
+
+import pyarrow.parquet as pq
+
+from featherface.batch.run import Request, Summary, run
+from featherface.batch.work import Worker
+
+COUNT = 24
+
+
+@pytest.fixture(scope="session")
+def photos(examples, tmp_path_factory):
+    """24 pictures of about 120 pixels in two folders, each with one face, all different."""
+    folder = tmp_path_factory.mktemp("source") / "photos"
+    for i in range(COUNT):
+        name = "eileen_collins.jpg" if i % 2 else "grace_hopper.jpg"
+        picture = cv2.imread(str(examples / name))
+        height = 110 + 2 * i
+        width = round(picture.shape[1] * height / picture.shape[0])
+        target = folder / f"{'ab'[i // 12]}" / f"{i:02d}.jpg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(target), cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
+    return folder
+
+
+@pytest.fixture
+def some_photos(photos, tmp_path):
+    """A copy that a test may change."""
+    return Path(shutil.copytree(photos, tmp_path / "photos"))
+
+
+@pytest.fixture
+def batch():
+    """Runs in this process."""
+    threads = cv2.getNumThreads()
+
+    def go(source, output, **options) -> Summary:
+        request = Request(str(source), str(output), **{"shard_size": 5, **options})
+        return run(request, lambda job, shards: map(Worker(job), shards), lambda done, total: None)
+
+    yield go
+    cv2.setNumThreads(threads)
+
+
+def read_rows(output) -> list[dict]:
+    """All rows, by path; reads the parts one by one, so a row that is there twice shows."""
+    rows = [
+        row for part in sorted(Path(output).glob("part-*.parquet")) for row in pq.read_table(part).to_pylist()
+    ]
+    return sorted(rows, key=lambda row: row["path"])
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """Reads an output."""
+    return read_rows

@@ -1,0 +1,126 @@
+"""A Ray cluster of several nodes on this machine (Ray's own test utilities), killed in every way. Minutes long."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+ray = pytest.importorskip("ray", reason="the ray extra is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc"),
+]
+SHARD = 1
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head that computes nothing, and two workers of one CPU each."""
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for _ in range(2):
+        made.add_node(num_cpus=1)
+    yield made
+    made.shutdown()
+
+
+def start(cluster, photos, output):
+    code = "from featherface.cli import main; main()"
+    options = ["--engine", "ray", "--address", cluster.address, "--shard-size", str(SHARD), "--quiet"]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "batch", str(photos), "--output", str(output), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process):
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+def actors(cluster) -> list[int]:
+    """The processes in which Ray runs our actors: children of the nodes' raylets."""
+    found = []
+    for node in cluster.worker_nodes:
+        raylet = node.all_processes["raylet"][0].process.pid
+        with suppress(OSError):
+            children = Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split()
+            found += [int(pid) for pid in children if "MapWorker" in title(pid)]
+    return found
+
+
+def title(pid) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    except OSError:
+        return ""
+
+
+def kill_driver(cluster, process) -> bool:
+    process.kill()
+    process.communicate()
+    return True
+
+
+def kill_worker(cluster, process) -> bool:
+    met = actors(cluster)
+    if met:
+        with suppress(ProcessLookupError):
+            os.kill(random.choice(met), signal.SIGKILL)
+    finished(process)
+    return bool(met)
+
+
+def kill_node(cluster, process) -> bool:
+    node = random.choice(list(cluster.worker_nodes))
+    cluster.remove_node(node, allow_graceful=False)
+    time.sleep(1)
+    cluster.add_node(num_cpus=1)
+    finished(process)
+    return True
+
+
+def test_twenty_kills_of_drivers_workers_and_nodes(cluster, photos, tmp_path, rows):
+    began = time.monotonic()
+    finished(start(cluster, photos, tmp_path / "undisturbed"))
+    lasts = time.monotonic() - began
+    expected, output = rows(tmp_path / "undisturbed"), tmp_path / "out"
+    chance, met = random.Random(7), {kill_driver: 0, kill_worker: 0, kill_node: 0}
+    for attempt in range(60):
+        if min(met.values()) >= 6 and sum(met.values()) >= 20:
+            break
+        kill = min(met, key=lambda k: met[k])
+        process = start(cluster, photos, output)
+        try:
+            process.wait(chance.uniform(0.3, 0.95) * lasts)
+        except subprocess.TimeoutExpired:
+            met[kill] += kill(cluster, process)
+        else:
+            process.communicate()
+        if output.is_dir() and len(list(output.glob("part-*"))) == len(expected) // SHARD:
+            finished(start(cluster, photos, output))
+            assert rows(output) == expected, f"attempt {attempt}"
+            shutil.rmtree(output)
+    print({kill.__name__: count for kill, count in met.items()})
+    assert sum(met.values()) >= 20
+    finished(start(cluster, photos, output))
+    assert rows(output) == expected
+
+
+def test_ray_and_local_write_the_same_rows(cluster, photos, tmp_path, rows, batch):
+    finished(start(cluster, photos, tmp_path / "ray"))
+    batch(photos, tmp_path / "local", shard_size=SHARD)
+    assert rows(tmp_path / "ray") == rows(tmp_path / "local")
