@@ -127,7 +127,8 @@ class Trainer:
             window.append(self._step(wrapped, batch, rate))
             now = time.monotonic()
             progress.step += 1
-            progress.seconds += now - mark
+            # The same on all processes, because the learning rate follows it.
+            progress.seconds += float(distributed.mean_over_processes(torch.tensor(now - mark)))
             ended = distributed.agreed(self._part() >= 1)
             if log is not None and (progress.step % _LOG_EVERY == 0 or ended):
                 self._log(log, window, rate)
