@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from featherface.atomic import atomic_path
 from featherface.errors import DataError, FeatherFaceError
@@ -79,6 +81,19 @@ def opened(place: str) -> Iterator[BinaryIO]:
             handle = Path(place).open("rb")  # noqa: SIM115
     with handle:
         yield handle
+
+
+@contextmanager
+def parquet(place: str) -> Iterator[Any]:
+    """A Parquet file, read in the thread that asks; DataError when it is none.
+
+    Arrow's own reading threads (pre-buffering) now and then abort a process that ends while they start.
+    """
+    with opened(place) as handle:
+        try:
+            yield pq.ParquetFile(handle, pre_buffer=False)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{place}: not readable Parquet ({_one_line(error)})") from error
 
 
 def names(folder: str) -> set[str]:

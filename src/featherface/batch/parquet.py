@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from featherface.batch import files
 from featherface.batch.sources import Load, Unit, failing
@@ -20,7 +18,7 @@ _A_FEW = 16
 
 def parquet_units(path: str, column: str | None, most: int) -> Iterator[Unit]:
     """Row groups of at most `most` rows; larger ones are cut. DataError when no column holds pictures."""
-    with _opened(path) as content:
+    with files.parquet(path) as content:
         picture_column(content.schema_arrow, path, column)
         row = 0
         for group in range(content.num_row_groups):
@@ -33,7 +31,7 @@ def parquet_units(path: str, column: str | None, most: int) -> Iterator[Unit]:
 
 def parquet_pictures(unit: Unit, column: str | None) -> Iterator[tuple[str, Load]]:
     """The rows `start` to `stop`, named by their path, or else `<file>#<row>`. DataError for a broken file."""
-    with _opened(unit.path) as content:
+    with files.parquet(unit.path) as content:
         schema = content.schema_arrow
         chosen = picture_column(schema, unit.path, column)
         label = next((n for n in _NAMES if n in schema.names and n != chosen and _is_text(schema, n)), None)
@@ -41,7 +39,7 @@ def parquet_pictures(unit: Unit, column: str | None) -> Iterator[tuple[str, Load
         stop = content.metadata.num_rows if unit.stop is None else unit.stop
         groups, row = _groups(content.metadata, start, stop)
         wanted = [chosen] if label is None else [chosen, label]
-        for batch in content.iter_batches(_A_FEW, row_groups=groups, columns=wanted):
+        for batch in content.iter_batches(_A_FEW, row_groups=groups, columns=wanted, use_threads=False):
             for values in batch.to_pylist():
                 if start <= row < stop:
                     yield _picture(values[chosen], values.get(label), f"{unit.path}#{row}")
@@ -87,16 +85,6 @@ def _picture(value: Any, label: str | None, place: str) -> tuple[str, Load]:
     if value is None:
         return name, failing(DataError(f"{name}: no picture in this row"))
     return name, lambda: bytes(value)
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[Any]:
-    with files.opened(path) as handle:
-        try:
-            yield pq.ParquetFile(handle)
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0][:120]
-            raise DataError(f"{path}: not readable Parquet ({reason})") from error
 
 
 def _is_bytes(kind: Any) -> bool:

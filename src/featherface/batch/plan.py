@@ -121,8 +121,8 @@ def _difference(key: str, before: dict[str, Any], now: Any) -> str:
 
 def read_units(output: str, shard: Shard) -> list[Unit]:
     """What a shard is made of."""
-    with files.opened(files.join(output, shard.plan)) as handle:
-        rows = pq.ParquetFile(handle).read_row_group(shard.row_group).to_pylist()
+    with files.parquet(files.join(output, shard.plan)) as plan:
+        rows = plan.read_row_group(shard.row_group, use_threads=False).to_pylist()
     return [Unit(**row) for row in rows]
 
 
@@ -134,8 +134,8 @@ def parts(output: str) -> set[int]:
 def _planned(output: str) -> Iterator[Shard]:
     for name in sorted(files.names(output)):
         if found := _PLAN.fullmatch(name):
-            with files.opened(files.join(output, name)) as handle:
-                count = pq.ParquetFile(handle).num_row_groups
+            with files.parquet(files.join(output, name)) as plan:
+                count = plan.num_row_groups
             yield from (Shard(int(found[1]) + i, name, i) for i in range(count))
 
 

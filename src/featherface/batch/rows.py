@@ -93,8 +93,8 @@ def write_part(
 
 def read_counts(output: str, part: str) -> Counts:
     """What the footer of a shard's file says."""
-    with files.opened(files.join(output, part)) as handle:
-        metadata = pq.ParquetFile(handle).metadata.metadata
+    with files.parquet(files.join(output, part)) as content:
+        metadata = content.metadata.metadata
     rows, faces, errors = (
         int(metadata[f"featherface.{key}".encode()]) for key in ("rows", "faces", "errors")
     )
