@@ -57,7 +57,7 @@ def table(results: Sequence[Result]) -> str:
             for i, (box, score) in enumerate(zip(found.boxes, found.scores, strict=True), 1):
                 sides = "".join(f"{v:8.1f}" for v in box)
                 lines.append(f"{path:{name}}  {i:4}  {score:5.3f}{sides}")
-    lines.append(f"{total:,} faces in {len(good):,} pictures")
+    lines.append(f"{_counted(total, 'face')} in {_counted(len(good), 'picture')}")
     return "\n".join(lines)
 
 
@@ -123,6 +123,10 @@ def save_crops(folder: Path, output: Path, crops: Sequence[Image]) -> None:
     """Write the aligned faces of one picture, best first: `<name>-1.png`, `<name>-2.png`, ..."""
     for i, crop in enumerate(crops, 1):
         _guard(folder / output.with_name(f"{output.stem}-{i}.png"), encode_image(crop, ".png"))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _guard(target: Path, data: bytes) -> None:
