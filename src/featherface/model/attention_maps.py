@@ -55,10 +55,8 @@ def draw_gates(
     for (vertical, horizontal), stride in zip(gates, strides, strict=True):
         down = _stretched(vertical[:, None], stride, height, width)
         across = _stretched(horizontal[None], stride, height, width)
-        panels = [_overlay(image, down), _overlay(image, across), _overlay(image, down * across)]
-        for panel, title in zip(panels, ("vertical", "horizontal", "product"), strict=True):
-            _write(panel, f"stride {stride}: {title}")
-        rows.append(np.hstack(panels))
+        maps = (("vertical", down), ("horizontal", across), ("product", down * across))
+        rows.append(np.hstack([_panel(image, gate, f"stride {stride}, {title}") for title, gate in maps]))
     return np.vstack(rows)
 
 
@@ -77,8 +75,13 @@ def _overlay(image: NDArray[np.uint8], gate: NDArray[np.float32]) -> NDArray[np.
     return np.asarray(cv2.addWeighted(image, 0.55, colour, 0.45, 0), np.uint8)
 
 
-def _write(panel: NDArray[np.uint8], text: str) -> None:
-    scale = max(0.4, panel.shape[1] / 900)
-    for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        place = (8, int(24 * scale) + 6)
-        cv2.putText(panel, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+def _panel(image: NDArray[np.uint8], gate: NDArray[np.float32], title: str) -> NDArray[np.uint8]:
+    """The picture under a gate; a strip at the top says which and from where (blue) to where (red) it goes."""
+    panel = _overlay(image, gate)
+    text = f"{title}: {gate.min():.3f} to {gate.max():.3f}"
+    scale = panel.shape[1] / 700
+    (_, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    panel[: 2 * height + base] = 32
+    place = (height, height + height // 2 + base // 2)
+    cv2.putText(panel, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return panel
