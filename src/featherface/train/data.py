@@ -156,16 +156,15 @@ class _Range(torch.utils.data.Sampler[int]):
     """The numbers this process loads: its share of every batch, from the resumed step on."""
 
     def __init__(self, first_step: int, steps: int, batch: int, rank: int, processes: int) -> None:
-        share = batch // processes
-        self.indices = [
-            step * batch + rank * share + i for step in range(first_step, steps) for i in range(share)
-        ]
+        self.steps, self.batch = range(first_step, steps), batch
+        self.share = batch // processes
+        self.first = rank * self.share
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.indices)
+        return (step * self.batch + self.first + i for step in self.steps for i in range(self.share))
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self.steps) * self.share
 
 
 def make_loader(

@@ -1,0 +1,80 @@
+"""Recipes: the shipped ones parse, wrong ones say what is wrong before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from featherface.errors import ConfigError
+from featherface.model import preset
+from featherface.train.config import TrainConfig, load_config
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+RECIPES = [
+    path for path in sorted(CONFIGS.glob("*.toml")) if "card" not in path.stem and "prune" not in path.stem
+]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_parses(path):
+    config = load_config(path)
+    assert preset(config.model) and config.data.sources
+    assert config.name == path.stem, "a run's folder is named as its recipe"
+
+
+def test_the_reference_recipe_is_the_published_one():
+    config = load_config(CONFIGS / "v2.toml")
+    assert (config.distill.temperature, config.distill.alpha) == (4.0, 0.7)
+    assert (config.max_lr, config.batch_size, config.epochs, config.data.crop_size) == (1e-4, 32, 250, 640)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("learning_rate = 1", "unknown key learning_rate", id="unknown key"),
+        pytest.param("[data]\ncrop = 3", "unknown key data.crop", id="unknown key in a table"),
+        pytest.param("[data]\nsources = [{ label = 'x' }]", "sources", id="unknown key in a list"),
+        pytest.param("batch_size = '32'", "batch_size = '32': must be int", id="text for a number"),
+        pytest.param("batch_size = 1.5", "batch_size", id="a part for a whole number"),
+        pytest.param("batch_size = 0", "batch_size must be at least 1", id="no crops"),
+        pytest.param("precision = 'fp8'", "must be one of", id="a word that is not a choice"),
+        pytest.param("[data]\ncrop_size = 100", "crop_size", id="a crop that is no multiple of 32"),
+        pytest.param("[data]\nface_size = [8.0]", "face_size", id="one value for a range"),
+        pytest.param("[data]\nface_size = [90.0, 8.0]", "face_size", id="a range upside down"),
+        pytest.param("[distill]\nalpha = 1.5", "alpha", id="alpha over one"),
+        pytest.param("data = 3", "data", id="a number for a table"),
+        pytest.param("name = ", "Invalid value", id="not TOML"),
+    ],
+)
+def test_a_bad_recipe_names_file_and_key(tmp_path, text, reason):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(path) in str(error.value) and reason in str(error.value)
+
+
+def test_a_missing_recipe_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"gone\.toml: no such file"):
+        load_config(tmp_path / "gone.toml")
+
+
+def test_overrides_reach_into_tables_and_take_words_and_lists(tmp_path):
+    (tmp_path / "a.toml").write_text("batch_size = 4\n[data]\ncrop_size = 64\n")
+    config = load_config(
+        tmp_path / "a.toml", ["batch_size=8", "data.native_scale=[0.5, 2.0]", "init=random", "hours=1"]
+    )
+    assert (config.batch_size, config.data.crop_size, config.data.native_scale) == (8, 64, (0.5, 2.0))
+    assert config.init == "random" and config.hours == 1.0
+
+
+@pytest.mark.parametrize("override", ["batch_size", "=3", "batch_size.deep=3", "nonsense=1"])
+def test_bad_overrides_are_named(tmp_path, override):
+    (tmp_path / "a.toml").write_text("batch_size = 4\n")
+    with pytest.raises(ConfigError, match=override.split("=")[0].split(".")[0] or "expected"):
+        load_config(tmp_path / "a.toml", [override])
+
+
+def test_defaults_are_valid():
+    assert TrainConfig().batch_size == 32
