@@ -131,7 +131,7 @@ def place(point: NDArray[np.floating]) -> tuple[int, int]:
 
 def caption(panel: Picture, text: str) -> None:
     """A line on a dark strip at the foot."""
-    height, width = panel.shape[:2]
+    height = panel.shape[0]
     panel[height - 34 :] = DARK
     cv2.putText(panel, text, (10, height - 11), cv2.FONT_HERSHEY_SIMPLEX, 0.58, LIGHT, 1, cv2.LINE_AA)
 
