@@ -148,7 +148,7 @@ class Trainer:
             group["lr"] = rate
         loss, parts = self.task(model, batch, self.progress.step)
         if not torch.isfinite(loss):
-            raise TrainingError(f"the loss became {float(loss)}; {self._save_batch(batch)}")
+            raise TrainingError(f"the loss became {float(loss.detach())}; {self._save_batch(batch)}")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.config.clip_norm:

@@ -1,0 +1,112 @@
+"""Crops: pictures and labels move together, and what cannot be taught is ignored."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from featherface.train.augment import PAD_COLOUR, Labels, View, recolour, view_image, view_labels
+from featherface.train.config import DataConfig
+from featherface.train.data import CropDataset, choose_view, collate, load_negatives, load_pictures
+
+SIZE = 96
+
+
+def labels(*boxes, ignored=None):
+    boxes = np.array(boxes, np.float32).reshape(-1, 4)
+    points = np.stack([boxes[:, :2] + (boxes[:, 2:] - boxes[:, :2]) * at for at in
+                       ([0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8])], 1)  # fmt: skip
+    return Labels(boxes, points.astype(np.float32), np.array(ignored or [False] * len(boxes), bool))
+
+
+views = st.builds(
+    View,
+    centre=st.tuples(st.floats(40, 120), st.floats(40, 80)),
+    scale=st.floats(0.3, 2.0),
+    degrees=st.floats(-20, 20),
+    flip=st.booleans(),
+)
+
+
+@given(views)
+@settings(max_examples=60, deadline=None)
+def test_a_bright_spot_lands_where_its_label_does(view):
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[56:64, 76:84] = 255
+    # Brighter than the padding and all that is between it and the black picture.
+    shown = (view_image(image, view, SIZE).min(2).astype(float) - 130).clip(0)
+    seen = view_labels(labels([76, 56, 84, 64]), view, SIZE, 0.0)
+    inside = view.matrix(SIZE) @ [80, 60, 1]
+    if not (8 < inside[0] < SIZE - 8 and 8 < inside[1] < SIZE - 8):
+        return
+    assert len(seen) == 1
+    rows, columns = np.mgrid[:SIZE, :SIZE] + 0.5
+    bright = np.array([(shown * columns).sum(), (shown * rows).sum()]) / shown.sum()
+    assert np.abs(bright - (seen.boxes[0, :2] + seen.boxes[0, 2:]) / 2).max() < 1.0
+
+
+@given(views)
+@settings(max_examples=60, deadline=None)
+def test_left_stays_left_after_a_flip(view):
+    seen = view_labels(labels([70, 50, 90, 75]), View((80.0, 60.0), view.scale, 0.0, view.flip), SIZE, 0.0)
+    left_eye, right_eye, _, left_mouth, right_mouth = seen.landmarks[0]
+    assert left_eye[0] < right_eye[0] and left_mouth[0] < right_mouth[0]
+    assert left_eye[1] < left_mouth[1]
+
+
+@pytest.mark.parametrize(
+    ("box", "kept", "ignored", "reason"),
+    [
+        pytest.param([70, 50, 90, 70], 1, False, "whole and large enough", id="whole"),
+        pytest.param([78, 58, 81, 61], 1, True, "under six pixels it cannot be taught", id="too small"),
+        pytest.param([10, 50, 45, 70], 1, True, "its centre is outside but over a third is seen", id="at the edge"),
+        pytest.param([0, 50, 36, 70], 0, False, "hardly seen at all", id="gone"),
+    ],
+)  # fmt: skip
+def test_what_a_window_shows_of_a_face(box, kept, ignored, reason):
+    seen = view_labels(labels(box), View((80.0, 60.0), 1.0), SIZE, 6.0)
+    assert len(seen) == kept, reason
+    assert seen.ignored.tolist() == [ignored] * kept, reason
+
+
+def test_ignored_faces_stay_ignored():
+    seen = view_labels(labels([70, 50, 90, 70], ignored=[True]), View((80.0, 60.0), 1.0), SIZE, 6.0)
+    assert seen.ignored.tolist() == [True]
+
+
+def test_outside_the_picture_is_the_colour_that_becomes_zero():
+    shown = view_image(np.zeros((20, 20, 3), np.uint8), View((-200.0, -200.0), 1.0), SIZE)
+    assert (shown == PAD_COLOUR).all()
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_recolouring_keeps_shape_and_type(seed):
+    image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    out = recolour(image, np.random.default_rng(seed))
+    assert out.shape == image.shape and out.dtype == np.uint8
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_the_window_always_holds_the_chosen_face(seed):
+    face = [600, 300, 640, 350]
+    view = choose_view(np.random.default_rng(seed), 1024, 768, labels(face), 320, DataConfig(crop_size=320))
+    seen = view_labels(labels(face), view, 320, 0.0)
+    assert len(seen) == 1
+    assert view.scale <= 2.0
+
+
+def test_crop_i_is_the_same_whoever_asks(tiny):
+    first, second = (
+        CropDataset(load_pictures(tiny.data), load_negatives(tiny.data), tiny.data, tiny.seed) for _ in "ab"
+    )
+    for index in (0, 7, 123):
+        a, b = first[index], second[index]
+        assert np.array_equal(a.image, b.image)
+        assert np.array_equal(a.labels.boxes, b.labels.boxes)
+    assert not np.array_equal(first[0].image, first[1].image)
+    batch = collate([first[0], first[1]])
+    assert batch.images.shape == (2, 3, 64, 64) and len(batch.labels) == 2

@@ -1,0 +1,208 @@
+"""The loop: it goes on after any stop as if nothing had happened, and never trains on nonsense."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from featherface.errors import ConfigError, TrainingError
+from featherface.export.onnx import export_onnx
+from featherface.train import task as task_module
+from featherface.train.schedule import moving_average, one_cycle
+from featherface.train.stage import run_stage
+
+COMMAND = [sys.executable, "-c", "from featherface.cli import main; main()", "train"]
+
+
+def train(config, resume=False, validate=None, distilled=False):
+    return run_stage(
+        config,
+        distilled=distilled,
+        resume=resume,
+        export=export_onnx,
+        validate=validate,
+        report=lambda _: None,
+    )
+
+
+def same(first, second):
+    a, b = load_file(first), load_file(second)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def wait_for(path, process, seconds=60):
+    """Until the file is there, or the process has ended."""
+    end = time.monotonic() + seconds
+    while not path.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_set, tmp_path_factory):
+    """The weights of a run that nobody stopped."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run(
+        [*COMMAND, tiny_set / "tiny.toml", "--set", f'output="{folder}"'], check=True, capture_output=True
+    )
+    return folder / "tiny" / "last.safetensors"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
+def test_a_stopped_run_goes_on_bit_for_bit(tiny_set, tmp_path, undisturbed, how):
+    arguments = [*COMMAND, tiny_set / "tiny.toml", "--set", f'output="{tmp_path}"']
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    wait_for(tmp_path / "tiny" / "checkpoint.pt", process)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    if how == signal.SIGTERM:
+        assert process.returncode == 0, said
+        assert b"go on with --resume" in said or b"finished" in said
+    resumed = subprocess.run([*arguments, "--resume"], check=True, capture_output=True, text=True)
+    assert "resumed at step" in resumed.stderr
+    assert same(tmp_path / "tiny" / "last.safetensors", undisturbed)
+    with (tmp_path / "tiny" / "train.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps == sorted(set(steps)), "no row twice"
+
+
+def test_resuming_another_recipe_is_refused(tiny):
+    train(replace(tiny, steps=1))
+    with pytest.raises(TrainingError, match="max_lr"):
+        train(replace(tiny, steps=1, max_lr=0.5), resume=True)
+
+
+def test_resuming_without_a_checkpoint_is_refused(tiny):
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt"):
+        train(tiny, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_batch_saved(tiny, tmp_path, monkeypatch):
+    whole = task_module.TrainTask.__call__
+
+    def poisoned(self, model, batch, step):
+        loss, parts = whole(self, model, batch, step)
+        return (loss * float("nan") if step == 2 else loss), parts
+
+    monkeypatch.setattr(task_module.TrainTask, "__call__", poisoned)
+    with pytest.raises(TrainingError, match=r"nan.*bad_batch_2\.npz"):
+        train(tiny)
+    assert (tmp_path / "tiny" / "bad_batch_2.npz").is_file()
+
+
+def test_the_best_by_hard_is_kept(tiny, tmp_path):
+    measured = iter([0.5, 0.2])
+    config = replace(tiny, validate_minutes=0.0, steps=2)
+    outcome = train(config, validate=lambda _: {"ap_hard": next(measured, 0.2)})
+    best, last = (load_file(tmp_path / "tiny" / f"{name}.safetensors") for name in ("best", "last"))
+    assert outcome.finished and outcome.validation == {"ap_hard": 0.2}
+    assert any(not torch.equal(best[key], last[key]) for key in best)
+    assert "ap_hard" in (tmp_path / "tiny" / "validation.csv").read_text()
+
+
+def test_hours_fit_a_whole_cycle_into_the_time(tiny):
+    outcome = train(replace(tiny, hours=3 / 3600))
+    assert outcome.finished and outcome.steps > 0
+
+
+def test_distilling_learns_from_a_teacher_of_ours(tiny, tmp_path):
+    teacher = train(replace(tiny, steps=1, name="teacher")).weights
+    config = replace(tiny, distill=replace(tiny.distill, teacher=str(teacher), runtime="torch"))
+    assert train(config, distilled=True).finished
+    with (tmp_path / "tiny" / "train.csv").open() as file:
+        assert all(float(row["distillation"]) > 0 for row in csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param({"init": "elsewhere"}, "init", id="unknown start"),
+        pytest.param({"init": "gone.safetensors"}, "gone", id="missing weights"),
+        pytest.param({"model": "v7"}, "v7", id="unknown preset"),
+    ],
+)
+def test_what_cannot_start_says_so(tiny, change, reason):
+    with pytest.raises(ConfigError if "gone" not in reason else Exception, match=reason):
+        train(replace(tiny, **change))
+
+
+def test_the_rate_rises_then_falls_by_a_cosine(tiny):
+    rates = [one_cycle(part, tiny) for part in (0.0, tiny.warmup, 0.55, 1.0)]
+    assert rates[0] == pytest.approx(tiny.max_lr / 25)
+    assert rates[1] == pytest.approx(tiny.max_lr)
+    assert rates[2] == pytest.approx(tiny.max_lr / 2, rel=0.02)
+    assert rates[3] == pytest.approx(tiny.max_lr / 2500)
+
+
+def test_the_moving_average_is_one():
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(model.weight, 1.0)
+    average = moving_average(model, 0.9)
+    average.update_parameters(model)
+    torch.nn.init.constant_(model.weight, 2.0)
+    average.update_parameters(model)
+    assert float(average.module.weight) == pytest.approx(0.9 * 1.0 + 0.1 * 2.0)
+
+
+TWO = """
+import sys, torch
+from featherface.model import build, preset
+from featherface.model.fold import folded
+from featherface.train import distributed
+from featherface.train.config import load_config
+from featherface.train.data import CropDataset, load_negatives, load_pictures, make_loader
+from featherface.train.task import TrainTask
+
+if __name__ == "__main__":
+    recipe, target = sys.argv[1:]
+    torch.set_num_threads(1)
+    # Not the dynamic assignment: of two priors that are equally near a face rounding picks one.
+    config = load_config(recipe, ["loss.assignment=multibox"])
+    rank, processes = distributed.start()
+    torch.manual_seed(0)
+    model = folded(build(preset(config.model))).train()
+    data = CropDataset(load_pictures(config.data), load_negatives(config.data), config.data, 1)
+    (batch,) = make_loader(data, 4, 0, 1, 0, rank, processes)
+    wrapped = distributed.wrap(model)
+    loss, _ = TrainTask(config, model, None, False)(wrapped, batch, 0)
+    loss.backward()
+    if rank == 0:
+        torch.save({name: p.grad for name, p in model.named_parameters()}, target)
+    distributed.stop()
+"""
+
+
+def test_two_processes_have_the_gradients_of_one_with_the_double_batch(tiny_set, tmp_path):
+    script = tmp_path / "gradients.py"
+    script.write_text(TWO)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    recipe = str(tiny_set / "tiny.toml")
+    one, two = tmp_path / "one.pt", tmp_path / "two.pt"
+    subprocess.run([sys.executable, script, recipe, one], check=True, env=environment, capture_output=True)
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "29617",
+    ]
+    subprocess.run([*launch, script, recipe, two], check=True, env=environment, capture_output=True)
+    alone, together = torch.load(one), torch.load(two)
+    assert alone.keys() == together.keys()
+    largest = max(float(gradient.abs().max()) for gradient in alone.values() if gradient is not None)
+    for name, gradient in alone.items():
+        if gradient is None:
+            assert together[name] is None or together[name].abs().max() == 0, name
+        else:
+            scale = gradient.abs().max().clamp(min=1e-3 * largest)
+            assert ((gradient - together[name]).abs() / scale).max() < 1e-3, name
