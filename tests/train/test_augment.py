@@ -99,6 +99,18 @@ def test_the_window_always_holds_the_chosen_face(seed):
     assert view.scale <= 2.0
 
 
+@given(st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_a_window_smaller_than_the_picture_shows_no_padding(seed):
+    view = choose_view(np.random.default_rng(seed), 1024, 768, labels([5, 700, 40, 740]), 320, DataConfig())
+    half = 160 / view.scale
+    for centre, side in zip(view.centre, (1024, 768), strict=True):
+        if 2 * half <= side:
+            assert half - 1e-6 <= centre <= side - half + 1e-6
+        else:
+            assert side - half - 1e-6 <= centre <= half + 1e-6, "the whole picture is in the window"
+
+
 def test_crop_i_is_the_same_whoever_asks(tiny):
     first, second = (
         CropDataset(load_pictures(tiny.data), load_negatives(tiny.data), tiny.data, tiny.seed) for _ in "ab"

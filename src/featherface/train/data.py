@@ -18,6 +18,9 @@ from featherface.train.augment import Labels, View, join, no_labels, recolour, v
 from featherface.train.cache import ImageCache
 from featherface.train.config import DataConfig
 
+_LEAST_PART = 0.5
+"""A picture's longer side fills at least this part of its window."""
+
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp"}
 
 
@@ -146,9 +149,13 @@ def choose_view(
         scale = drawn / max(float(np.sqrt(np.prod(box[2:] - box[:2]))), 1.0)
     # A face larger than the window could never be seen whole.
     scale = min(scale, config.max_enlarge, 0.9 * size / max(float((box[2:] - box[:2]).max()), 1.0))
-    scale = max(scale, 0.25 * size / max(width, height))
-    slack = np.maximum(size / scale - (box[2:] - box[:2]), 0) / 2
+    scale = max(scale, _LEAST_PART * size / max(width, height))
+    window = size / scale
+    slack = np.maximum(window - (box[2:] - box[:2]), 0) / 2
     centre_xy = (box[:2] + box[2:]) / 2 + rng.uniform(-1, 1, 2) * slack
+    # Moved so that the window shows as much of the picture as it can: padding teaches nothing.
+    ends = np.array([width, height]) - window / 2
+    centre_xy = centre_xy.clip(np.minimum(window / 2, ends), np.maximum(window / 2, ends))
     return View((float(centre_xy[0]), float(centre_xy[1])), float(scale), degrees, flip)
 
 
