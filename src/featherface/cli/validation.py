@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featherface.runtime import ModelSpec
+from featherface.runtime import ModelSpec, Session
 
 if TYPE_CHECKING:
     from featherface.model.network import FeatherFace
@@ -37,18 +37,28 @@ class TorchSession:
         return scores.numpy(), boxes.numpy(), landmarks.numpy()
 
 
-def make_validation(folder: str, images: int) -> Callable[[FeatherFace], dict[str, float]]:
-    """A function that measures a network on a WIDER FACE folder, protocol `original`; `images` 0 means all."""
+def make_measure(folder: str, images: int) -> Callable[[Session], dict[str, float]]:
+    """A function to AP per subset on a WIDER FACE folder, protocol `original`; `images` 0 means all."""
     from featherface.evaluate.protocol import protocol
     from featherface.evaluate.run import detect_set, every_nth, load_set, to_rows
     from featherface.evaluate.wider import evaluate
 
     pictures = every_nth(load_set(folder), images)
 
-    def validate(model: FeatherFace) -> dict[str, float]:
-        found = detect_set(TorchSession(model), pictures.paths, protocol("original"), workers=1)
+    def measure(session: Session) -> dict[str, float]:
+        found = detect_set(session, pictures.paths, protocol("original"), workers=1)
         rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
-        ap = evaluate(rows, pictures.truths).ap
+        return evaluate(rows, pictures.truths).ap
+
+    return measure
+
+
+def make_validation(folder: str, images: int) -> Callable[[FeatherFace], dict[str, float]]:
+    """A function that measures a network during training, as `make_measure` does a session."""
+    measure = make_measure(folder, images)
+
+    def validate(model: FeatherFace) -> dict[str, float]:
+        ap = measure(TorchSession(model))
         return {f"ap_{subset}": float(np.round(value, 5)) for subset, value in ap.items()}
 
     return validate

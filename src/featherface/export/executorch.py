@@ -1,0 +1,71 @@
+"""ExecuTorch (.pte) with the XNNPACK backend. One input size, no deformable convs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from featherface.export.check import Run
+from featherface.export.options import DEFAULT_SIZE, Options
+from featherface.export.torchscript import portable
+from featherface.export.versions import require
+from featherface.model.network import FeatherFace
+
+
+def check_installed(options: Options) -> None:
+    """MissingExtraError or ModelError when what this needs is not there."""
+    require("executorch", "executorch", "1.0")
+    if options.precision == "int8":
+        require("torchao", "executorch", "0.14")
+
+
+def convert(model: FeatherFace, target: Path, options: Options) -> None:
+    """Write the file."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    sample = torch.zeros(1, 3, *(options.input_size or DEFAULT_SIZE))
+    network = portable(model, options)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+        warnings.simplefilter("ignore")
+        if options.precision == "int8":
+            network = _quantized(network, sample, options)
+        program = torch.export.export(network, (sample,))
+        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        target.write_bytes(lowered.to_executorch().buffer)
+
+
+def runner(path: Path, options: Options) -> Run:
+    """The file in ExecuTorch's Python runtime."""
+    from executorch.runtime import Runtime
+
+    method = Runtime.get().load_program(path).load_method("forward")
+
+    def run(images: Any) -> Any:
+        return tuple(output.detach().numpy().copy() for output in method.execute([torch.from_numpy(images)]))
+
+    return run
+
+
+def _quantized(network: nn.Module, sample: torch.Tensor, options: Options) -> nn.Module:
+    """Static int8 of the convs that the backend has in int8 (pt2e: torchao's post-training quantization)."""
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    from featherface.export.calibration import batches
+
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    prepared = prepare_pt2e(torch.export.export(network, (sample,)).module(), quantizer)
+    for images in batches(options):
+        prepared(torch.from_numpy(images))
+    result: nn.Module = convert_pt2e(prepared)
+    return result

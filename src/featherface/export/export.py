@@ -1,0 +1,206 @@
+"""One export from start to end: convert, run and compare with torch, describe, and only then put in place."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from featherface import __version__
+from featherface.errors import ConfigError, FeatherFaceError, ModelError
+from featherface.export.calibration import find_pictures
+from featherface.export.check import PHOTO, Parity, compare
+from featherface.export.layers import FLOAT
+from featherface.export.options import Options
+from featherface.export.portable import is_deformable
+from featherface.export.snippets import write_snippet
+from featherface.export.versions import installed
+from featherface.model.network import PAD_MULTIPLE, FeatherFace, count_parameters
+from featherface.runtimes.card import card_path, sha256
+
+_PACKAGES = (
+    "torch", "onnx", "onnxruntime", "openvino", "nncf", "ncnn", "pnnx", "ai-edge-litert", "litert-torch",
+    "ai-edge-quantizer", "executorch", "torchao", "coremltools",
+)  # fmt: skip
+_MODULES = {"onnx": "onnx_variants"}
+_RAW = {
+    "scores": "(B, P), probability of a face for each prior",
+    "box_deltas": "(B, P, 4), centre x, y and log width, height relative to the prior, over the variances",
+    "landmark_deltas": "(B, P, 10), five points x, y relative to the prior, over the first variance",
+}
+_DECODED = {
+    "scores": "(B, P), probability of a face for each prior",
+    "boxes": "(B, P, 4), x1, y1, x2, y2 in input pixels",
+    "landmarks": "(B, P, 10), five points x, y in input pixels",
+}
+_SUPPRESSED = {
+    "scores": "(N,), best first",
+    "boxes": "(N, 4), x1, y1, x2, y2 in input pixels",
+    "landmarks": "(N, 10), five points x, y in input pixels",
+}
+_UNNAMED = {
+    "ncnn": ("in0", ("out0", "out1", "out2")),
+    "litert": ("input 0", ("output 0", "output 1", "output 2")),
+    "executorch": ("input 0", ("output 0", "output 1", "output 2")),
+    "torchscript": ("argument 0", ("result 0", "result 1", "result 2")),
+}
+"""What these runtimes call the input and the outputs."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    model: Path
+    card: Path
+    snippet: Path
+    parity: Parity
+    size: int
+    """Bytes of all the model's files."""
+
+
+def export_model(
+    model: FeatherFace,
+    name: str,
+    directory: Path,
+    options: Options,
+    photos: Sequence[Path] = (PHOTO,),
+    report: Callable[[str], None] = lambda line: None,
+) -> Exported:
+    """Write the model file, the JSON beside it and an example for its runtime into `directory`.
+
+    The file is run on `photos` in its runtime first. Raises ConfigError for what cannot be, DataError for a
+    calibration folder without pictures, MissingExtraError for a converter or runtime that is not installed,
+    ModelError when the file drifts from torch; nothing is written then.
+    """
+    converter = importlib.import_module(
+        f"featherface.export.{_MODULES.get(options.format.name, options.format.name)}"
+    )
+    _check(model, options)
+    if hasattr(converter, "check_installed"):
+        converter.check_installed(options)
+    with _workplace(directory) as folder:
+        path = folder / options.file_name(name)
+        report(f"converting to {options.format.runtime}")
+        converter.convert(model, path, options)
+        files = sorted(folder.iterdir())
+        card = card_path(path)
+        about = _describe(model, name, options, files)
+        card.write_text(json.dumps(about))
+        report(f"running it in {options.format.runtime} and in torch")
+        parity = _parity(converter, path, model, options, photos)
+        card.write_text(json.dumps({**about, "parity": asdict(parity)}, indent=1) + "\n")
+        snippet = write_snippet(path, options, model.config)
+        size = sum(_size(file) for file in files)
+        for made in [*files, snippet, card]:
+            _move(made, directory / made.name)
+    return Exported(directory / path.name, directory / card.name, directory / snippet.name, parity, size)
+
+
+def _check(model: FeatherFace, options: Options) -> None:
+    if is_deformable(model) and not options.format.deformable:
+        raise ConfigError(f"{model.config.name}: {options.format.runtime} has no deformable convolution")
+    if is_deformable(model) and options.precision == "int8":
+        raise ConfigError(f"{model.config.name}: no runtime has deformable convolution in int8")
+    if options.calibration is not None:
+        find_pictures(options.calibration, 1)
+
+
+@contextmanager
+def _workplace(directory: Path) -> Iterator[Path]:
+    """A folder beside the results, which vanishes whatever happens."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".export-", dir=directory))
+    except OSError as error:
+        raise FeatherFaceError(f"{directory}: cannot be written ({error.strerror})") from error
+    try:
+        yield folder
+    except OSError as error:
+        raise FeatherFaceError(f"{directory}: cannot be written ({error})") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _parity(
+    converter: Any, path: Path, model: FeatherFace, options: Options, photos: Sequence[Path]
+) -> Parity:
+    if options.format.name == "coreml":
+        return Parity(0, {}, 0, 0, 0, converter.check_structure(path, options))
+    run = converter.runner(path, options)
+    try:
+        return compare(run, model, options, photos, options.format.runtime)
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{options.format.runtime} cannot run what was exported ({error})") from error
+
+
+def _describe(model: FeatherFace, name: str, options: Options, files: list[Path]) -> dict[str, Any]:
+    config = model.config
+    outputs = _SUPPRESSED if options.with_nms else _DECODED if options.decodes else _RAW
+    called, puts_out = _UNNAMED.get(options.format.name, ("images", tuple(outputs)))
+    return {
+        "format": 1,
+        "name": name,
+        "parameters": count_parameters(model),
+        "runtime": options.format.runtime,
+        "precision": options.precision,
+        "float_layers": _float_layers(options),
+        "with_decode": options.decodes,
+        "with_nms": options.with_nms,
+        "input": {
+            "name": called,
+            "layout": "NCHW",
+            "channels": "RGB",
+            "dtype": "float32",
+            "range": [0, 255],
+            "normalisation": "inside the model",
+            "size": options.input_size,
+            "padding": "right and below with RGB 123, 117, 104 to the size, or to multiples of pad_multiple",
+        },
+        "outputs": [
+            {"name": given, "what": key, "shape": meaning}
+            for given, (key, meaning) in zip(puts_out, outputs.items(), strict=True)
+        ],
+        "strides": config.strides,
+        "prior_sizes": config.prior_sizes,
+        "variances": config.variances,
+        "pad_multiple": PAD_MULTIPLE,
+        "thresholds": {
+            "score": options.score_threshold,
+            "iou": options.iou_threshold,
+            "max_detections": options.max_detections,
+        },
+        "files": {
+            str(file.relative_to(folder.parent)): sha256(file)
+            for folder in files
+            for file in (sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else [folder])
+        },
+        "versions": {"featherface": __version__, **installed(*_PACKAGES)},
+    }
+
+
+def _float_layers(options: Options) -> list[str] | None:
+    if options.precision != "int8":
+        return None
+    return list(FLOAT if options.float_layers is None else options.float_layers)
+
+
+def _size(path: Path) -> int:
+    return (
+        sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+        if path.is_dir()
+        else path.stat().st_size
+    )
+
+
+def _move(source: Path, target: Path) -> None:
+    """Put a finished file or folder in place of an older one."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    source.replace(target)

@@ -1,0 +1,166 @@
+"""Static int8 for ONNX Runtime: QDQ, unsigned activations, signed weights per channel (fast on x86 and ARM)."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxslim
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+
+from featherface.export.calibration import batches
+from featherface.export.layers import FLOAT, GROUPS, is_in
+from featherface.export.onnx import describe
+from featherface.export.options import Options
+from featherface.model.network import FeatherFace
+from featherface.runtime import OnnxSession, Session
+
+# Each of these has an int8 kernel; what is not here (pooled gates, reshapes) is small and stays float.
+_OPERATORS = (
+    "Conv",
+    "Add",
+    "Mul",
+    "Concat",
+    "Resize",
+    "MaxPool",
+    "LeakyRelu",
+    "Relu",
+    "Sigmoid",
+    "HardSwish",
+)
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What int8 costs: AP with everything in int8 but one group, against everything in float."""
+
+    group: str
+    ap: dict[str, float]
+    lost: dict[str, float]
+    """AP that int8 in this group loses: with the group float, minus with everything in int8."""
+
+
+def convert_int8(model: FeatherFace, target: Path, options: Options) -> None:
+    """Write the quantized file."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "float.onnx"
+        _write_float(model, source, options)
+        quantize(source, target, options)
+    graph = onnx.load(target)
+    _share_constants(graph.graph)
+    describe(graph, model, model.config.name)
+    onnx.save(graph, target)
+
+
+def quantize(source: Path, target: Path, options: Options) -> None:
+    """The float file with int8 weights and activations, except in `options.float_layers`."""
+    graph = onnx.load(source)
+    stays = options.float_layers if options.float_layers is not None else FLOAT
+    layers = layer_of_nodes(graph.graph)
+    logging.disable(logging.WARNING)  # it warns of a step that the graph has behind it
+    try:
+        quantize_static(
+            source,
+            target,
+            _Reader(options),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(_OPERATORS),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[name for name, layer in layers.items() if is_in(layer, stays)],
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def layer_of_nodes(graph: onnx.GraphProto) -> dict[str, str]:
+    """The module that each node belongs to; a node without a module is part of the one that feeds it."""
+    layers: dict[str, str] = {}
+    made_by: dict[str, str] = {}
+    for node in graph.node:
+        before = [made_by[value] for value in node.input if value in made_by]
+        own = node.name.split("/")[0].rstrip("+") if node.op_type in ("Conv", "Gemm") else ""
+        layer = own or (before[0] if before else "input")
+        layers[node.name] = layer
+        made_by.update(dict.fromkeys(node.output, layer))
+    return layers
+
+
+def sensitivity(
+    model: FeatherFace,
+    options: Options,
+    measure: Callable[[Session], dict[str, float]],
+    report: Callable[[Sensitivity], None] = lambda row: None,
+) -> list[Sensitivity]:
+    """AP with all layers in float, all in int8, and all in int8 but one group at a time.
+
+    `measure` returns AP per subset. The first two rows are called `all float` and `all int8`.
+    """
+    rows: list[Sensitivity] = []
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        _write_float(model, source, options)
+        layers = set(layer_of_nodes(onnx.load(source).graph).values())
+        there = [group for group in GROUPS if any(is_in(layer, (group,)) for layer in layers)]
+        base: dict[str, float] = {}
+        for name, stays in [("all float", None), ("all int8", ()), *((g, (g,)) for g in there)]:
+            if stays is None:
+                ap = measure(OnnxSession(source, threads=1))
+            else:
+                quantize(source, target, replace(options, float_layers=stays))
+                ap = measure(OnnxSession(target, threads=1))
+            if name == "all int8":
+                base = ap
+                lost = {subset: rows[0].ap[subset] - value for subset, value in ap.items()}
+            else:
+                lost = {subset: value - base[subset] for subset, value in ap.items()} if base else {}
+            rows.append(Sensitivity(name, ap, lost))
+            report(rows[-1])
+    return rows
+
+
+def _write_float(model: FeatherFace, target: Path, options: Options) -> None:
+    """The float graph to start from, every node with a name of its own."""
+    from featherface.export.onnx_variants import build
+
+    graph = onnxslim.slim(build(model, replace(options, precision="fp32", calibration=None)))
+    del graph.graph.value_info[:]
+    for i, node in enumerate(graph.graph.node):
+        node.name = f"{node.name}/{i}"
+    onnx.save(graph, target)
+
+
+def _share_constants(graph: onnx.GraphProto) -> None:
+    """Keep one of equal constants: every channel of every conv comes with a zero point and a scale."""
+    first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    known_as: dict[str, str] = {}
+    for tensor in graph.initializer:
+        content = (tensor.data_type, tuple(tensor.dims), onnx.numpy_helper.to_array(tensor).tobytes())
+        known_as[tensor.name] = first.setdefault(content, tensor.name)
+    for node in graph.node:
+        node.input[:] = [known_as.get(name, name) for name in node.input]
+    kept = [tensor for tensor in graph.initializer if known_as[tensor.name] == tensor.name]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, options: Options) -> None:
+        self._batches = batches(options)
+
+    def get_next(self) -> dict[str, Any] | None:
+        images = next(self._batches, None)
+        return None if images is None else {"images": images}

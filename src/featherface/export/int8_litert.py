@@ -1,0 +1,65 @@
+"""Smaller LiteRT files by ai-edge-quantizer: static int8 with calibration, or float16 weights."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+from featherface.errors import ConfigError
+from featherface.export.calibration import batches
+from featherface.export.layers import FLOAT
+from featherface.export.options import Options
+
+_NAMES = {
+    "backbone": r"MobileNetV1_backbone",
+    "backbone_attention": r"attention\.CBAM",
+    "neck": r"BiFPN_neck",
+    "neck_attention": r"_EachAxis",
+    "context": r"heads\.SSH",
+    "shuffle": r"ShuffleBlock",
+    "heads": r"heads\.Head",
+}
+"""In a LiteRT file a layer is called after the classes that it is in."""
+
+_ENDS = r"(Portable;\d*|serving_default_\w+)$"
+"""What stands before the first and behind the last layer: subtracting the mean, joining the levels."""
+
+
+def quantize(path: Path, options: Options) -> None:
+    """Replace the float file by its smaller form."""
+    from ai_edge_quantizer import quantizer
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        work = quantizer.Quantizer(str(path), _recipe(options))
+        scales = _calibrated(work, path, options) if work.need_calibration else None
+        content = work.quantize(scales).quantized_model
+    path.write_bytes(content)
+
+
+def _recipe(options: Options) -> Any:
+    from ai_edge_quantizer import algorithm_manager, qtyping, recipe_manager
+
+    algorithms, operations = algorithm_manager.AlgorithmName, qtyping.TFLOperationName
+    manager = recipe_manager.RecipeManager()
+    if options.precision == "fp16":
+        for operation in (operations.CONV_2D, operations.DEPTHWISE_CONV_2D, operations.FULLY_CONNECTED):
+            manager.add_weight_only_config(".*", operation, 16, algorithm_key=algorithms.FLOAT_CASTING)
+        return manager.get_quantization_recipe()
+    manager.add_static_config(".*", operations.ALL_SUPPORTED, 8, 8)
+    stays = FLOAT if options.float_layers is None else options.float_layers
+    if unknown := [group for group in stays if group not in _NAMES]:
+        raise ConfigError(f"LiteRT: no group of layers {unknown[0]!r}; there are {', '.join(_NAMES)}")
+    for regex in [_ENDS, *(_NAMES[group] for group in stays)]:
+        manager.add_quantization_config(regex, operations.ALL_SUPPORTED, algorithm_key=algorithms.NO_QUANTIZE)
+    return manager.get_quantization_recipe()
+
+
+def _calibrated(work: Any, path: Path, options: Options) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    signatures = Interpreter(str(path)).get_signature_list()
+    (signature, ends), *_ = signatures.items()
+    data = [{ends["inputs"][0]: images} for images in batches(options)]
+    return work.calibrate({signature: data}, num_threads=1)

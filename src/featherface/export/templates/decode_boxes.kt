@@ -1,0 +1,4 @@
+    for (p in scores[0].indices) if (scores[0][p] >= @SCORE@f) {
+        val (x1, y1, x2, y2) = boxes[0][p]
+        faces += Face(scores[0][p], RectF(x1, y1, x2, y2))
+    }

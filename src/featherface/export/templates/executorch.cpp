@@ -1,0 +1,44 @@
+// Faces in a picture, with ExecuTorch (XNNPACK backend linked in) and OpenCV. RGB 0-255 goes in.
+#include <executorch/extension/module/module.h>
+#include <executorch/extension/tensor/tensor.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <opencv2/opencv.hpp>
+#include <vector>
+
+struct Face {
+    float score, x1, y1, x2, y2, points[10];
+};
+
+static float iou(const Face& a, const Face& b) {
+    float width = std::min(a.x2, b.x2) - std::max(a.x1, b.x1), height = std::min(a.y2, b.y2) - std::max(a.y1, b.y1);
+    float both = std::max(0.f, width) * std::max(0.f, height);
+    return both / ((a.x2 - a.x1) * (a.y2 - a.y1) + (b.x2 - b.x1) * (b.y2 - b.y1) - both);
+}
+
+int main(int, char** arguments) {
+    cv::Mat picture = cv::imread(arguments[1]);
+@FIT@
+    cv::Mat padded;
+    cv::copyMakeBorder(picture, padded, 0, rows - picture.rows, 0, columns - picture.cols, cv::BORDER_CONSTANT,
+                       cv::Scalar(104, 117, 123));
+
+    cv::Mat input = cv::dnn::blobFromImage(padded, 1.0, {}, {}, /*swapRB=*/true);
+    executorch::extension::Module network("@MODEL@");
+    auto tensor = executorch::extension::from_blob(input.data, {1, 3, rows, columns});
+    const auto outputs = network.forward(tensor).get();
+    const float *scores = outputs[0].toTensor().const_data_ptr<float>();
+    const float *boxes = outputs[1].toTensor().const_data_ptr<float>();
+    const float *landmarks = outputs[2].toTensor().const_data_ptr<float>();
+
+    std::vector<Face> faces;
+@DECODE@
+    std::sort(faces.begin(), faces.end(), [](const Face& a, const Face& b) { return a.score > b.score; });
+    std::vector<Face> kept;
+    for (const Face& face : faces)
+        if (std::none_of(kept.begin(), kept.end(), [&](const Face& better) { return iou(face, better) > @IOU@f; }))
+            kept.push_back(face);
+    for (const Face& f : kept) std::printf("%.3f  %.1f %.1f %.1f %.1f\n", f.score, f.x1, f.y1, f.x2, f.y2);
+}

@@ -1,0 +1,30 @@
+"""Faces in a picture, with ONNX Runtime and OpenCV: python @MODEL@.example.py photo.jpg"""
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+
+here = Path(__file__).parent
+about = json.loads((here / "@MODEL@.json").read_text())
+session = onnxruntime.InferenceSession(here / "@MODEL@", providers=["CPUExecutionProvider"])
+
+image = cv2.imread(sys.argv[1], cv2.IMREAD_COLOR_RGB)
+if about["input"]["size"]:
+    rows, columns = about["input"]["size"]
+    shrink = min(1, rows / image.shape[0], columns / image.shape[1])
+    image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+else:
+    rows, columns = (-(-side // about["pad_multiple"]) * about["pad_multiple"] for side in image.shape[:2])
+padded = np.full((rows, columns, 3), (123, 117, 104), np.uint8)
+padded[: image.shape[0], : image.shape[1]] = image
+images = padded.transpose(2, 0, 1)[None].astype(np.float32)
+
+# --- run
+scores, boxes, landmarks = session.run(["scores", "boxes", "landmarks"], {"images": images})
+
+for score, box, points in zip(scores, boxes, landmarks, strict=True):
+    print(f"{score:.3f}", box.round(1).tolist(), points.reshape(5, 2).round(1).tolist())
