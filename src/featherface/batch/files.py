@@ -173,7 +173,7 @@ def sweep(folder: str, below: str) -> None:
     with named(folder):
         if not is_url(folder):
             shutil.rmtree(Path(folder, below), ignore_errors=True)
-            for left in Path(folder).glob(".part-*.parquet"):
+            for left in Path(folder).glob(".[p_]*"):
                 left.unlink(missing_ok=True)
             return
         for name in (below, _TEMPORARY):

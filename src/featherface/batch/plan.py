@@ -1,6 +1,7 @@
 """What a run is, what it has to do, and what is done: the manifest and the plan, kept beside the output.
 
     OUTPUT/_manifest.json         the source, the model and the options of the run; counts of the shards done
+    OUTPUT/_model.onnx            the model, from which every worker loads it
     OUTPUT/_plan-000000.parquet   the units of shards 0, 1, ...; row group k belongs to shard 0 + k
     OUTPUT/_plan-000064.parquet   shards 64, 65, ...: pictures that came to the source later
     OUTPUT/part-000000.parquet    the rows of shard 0; it is there when, and only when, the shard is done

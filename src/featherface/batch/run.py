@@ -14,7 +14,7 @@ import numpy as np
 from featherface.batch import files
 from featherface.batch.plan import Identity, Shard, check_identity, extend_plan, parts, write_manifest
 from featherface.batch.rows import Counts, read_counts
-from featherface.batch.work import STARTED, Job, Report
+from featherface.batch.work import MODEL, STARTED, Job, Report
 from featherface.detector import Detector
 from featherface.errors import ConfigError, DataError
 from featherface.zoo import find_model
@@ -55,7 +55,7 @@ def run(request: Request, engine: Engine, progress: Callable[[int, int], None]) 
     Raises ConfigError for a bad option, ModelError for a bad model, DataError for a source or an output that
     cannot be used. What was done before the error stays, and the next run goes on from there.
     """
-    job, identity = _prepared(request)
+    model, job, identity = _prepared(request)
     output = request.output
     known = {int(k): Counts(**v) for k, v in check_identity(output, identity).items()}
     shards = extend_plan(output, identity, request.shard_size)
@@ -66,6 +66,8 @@ def run(request: Request, engine: Engine, progress: Callable[[int, int], None]) 
     if request.retry_errors:
         for shard in missing:
             files.remove(output, shard.part)
+    if missing and not files.exists(output, MODEL):
+        files.write(output, MODEL, model)
     before = len(done)
     progress(before, len(shards))
     try:
@@ -81,7 +83,7 @@ def run(request: Request, engine: Engine, progress: Callable[[int, int], None]) 
     return Summary(sum(done.values(), Counts()), len(shards), before)
 
 
-def _prepared(request: Request) -> tuple[Job, Identity]:
+def _prepared(request: Request) -> tuple[bytes, Job, Identity]:
     if request.shard_size is not None and request.shard_size < 1:
         raise ConfigError(f"--shard-size {request.shard_size}: must be at least 1")
     thresholds, look = request.thresholds or {}, request.look or {}
@@ -94,7 +96,6 @@ def _prepared(request: Request) -> tuple[Job, Identity]:
         output=request.output,
         folder=os.getcwd(),  # noqa: PTH109
         column=request.column,
-        model=model,
         model_sha256=sha256,
         thresholds=thresholds,
         look=look,
@@ -103,7 +104,7 @@ def _prepared(request: Request) -> tuple[Job, Identity]:
     )
     options = {**thresholds, **look, "crops": request.crops}
     name = path.stem if Path(request.model).suffix else request.model
-    return job, Identity(request.source.rstrip("/") or "/", request.column, name, sha256, options)
+    return model, job, Identity(request.source.rstrip("/") or "/", request.column, name, sha256, options)
 
 
 def _counts(output: str, number: int) -> Counts:

@@ -24,6 +24,8 @@ from featherface.images import decode_image
 from featherface.runtime import OnnxSession
 
 STARTED = "_started"
+MODEL = "_model.onnx"
+"""The model lies with the output, so that every machine runs the same one."""
 _AHEAD = 4
 
 Look = Callable[[str, bytes], dict[str, Any]]
@@ -38,8 +40,6 @@ class Job:
     folder: str
     """What relative paths are relative to."""
     column: str | None
-    model: bytes
-    """The ONNX file itself, so that every machine runs the same one."""
     model_sha256: str
     thresholds: dict[str, Any]
     """For `Detector(...)`."""
@@ -145,7 +145,7 @@ def _loaded(name: str, load: Load) -> bytes | Exception:
 
 def _session(job: Job) -> OnnxSession:
     with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
-        file.write(job.model)
+        file.write(files.read(files.join(job.output, MODEL)))
         file.flush()
         if job.gpu:
             return OnnxSession(file.name, threads=1, providers=("CUDAExecutionProvider",))
