@@ -15,6 +15,10 @@ class ImageError(FeatherFaceError):
     """A picture that cannot be read or has the wrong shape, dtype or values."""
 
 
+class VideoError(FeatherFaceError):
+    """A video or camera that cannot be read, or a video that cannot be written."""
+
+
 class ModelError(FeatherFaceError):
     """A model file that is missing, corrupt, foreign, or does not match its checksum."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,22 +31,23 @@ class Input:
         return sys.stdin.buffer.read() if self.path == STDIN else Path(self.path)
 
 
-def expand(names: Sequence[str]) -> list[Input]:
-    """Files, folders (recursively), globs and `-`; one Input for every picture, none twice under one name."""
+def expand(names: Sequence[str], suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Input]:
+    """Files, folders (recursively, files with these suffixes), globs and `-`; one Input a picture, none twice
+    under one name."""
     taken: set[Path] = set()
     return [
         Input(path, _unique(output, taken), error)
         for name in names
-        for path, output, error in _expand_one(name)
+        for path, output, error in _expand_one(name, suffixes)
     ]
 
 
-def _expand_one(name: str) -> Iterator[tuple[str, Path, FeatherFaceError | None]]:
+def _expand_one(name: str, suffixes: Collection[str]) -> Iterator[tuple[str, Path, FeatherFaceError | None]]:
     path = Path(name)
     if name == STDIN:
         yield name, Path("stdin.png"), None
     elif path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
         for picture in found:
             yield str(picture), picture.relative_to(path), None
         if not found:

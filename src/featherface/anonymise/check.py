@@ -1,0 +1,44 @@
+"""A second look, at another scale, at what was anonymised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featherface.detections import Detections
+from featherface.detector import Detector
+from featherface.images import Image
+
+SCALE = 0.75
+_COVERED = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What the detector still finds in a result."""
+
+    visible: Detections
+    """Faces that no hidden region covers: these were missed."""
+    covered: Detections
+    """Hidden ones that still look like a face to the detector, as blurred ones may; nobody can be recognised."""
+
+
+def check(detector: Detector, picture: Image, hidden: NDArray[np.float32], scale: float = SCALE) -> Check:
+    """Looks for faces in a result whose regions `hidden` (N, 4, xyxy) were made unrecognisable.
+
+    A finding counts as covered when a hidden region holds at least half of it.
+    """
+    found = detector.detect(picture, scales=(scale,))
+    covered = held_share(found.boxes, hidden) >= _COVERED
+    return Check(found.filter(~covered), found.filter(covered))
+
+
+def held_share(boxes: NDArray[np.float32], holders: NDArray[np.float32]) -> NDArray[np.float32]:
+    """For each box (N, 4) the largest share of its area that one holder (M, 4) contains: (N,)."""
+    low = np.maximum(boxes[:, None, :2], holders[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], holders[None, :, 2:])
+    overlap = (high - low).clip(0).prod(-1)
+    area = (boxes[:, 2:] - boxes[:, :2]).clip(1e-6).prod(-1)
+    return np.asarray(overlap.max(1, initial=0) / area, np.float32)

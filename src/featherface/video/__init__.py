@@ -1,0 +1,1 @@
+"""Moving pictures: read, tracked, drawn and written."""
