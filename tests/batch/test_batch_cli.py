@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from featherface.zoo import find_model
+
 COUNT = 24
 
 
@@ -108,13 +110,14 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(photos, tmp_path, rows
     if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
         pytest.skip("no right to mount a small disk in a namespace of its own")
     code = "from featherface.cli import main; main()"
-    # --crops makes parts of about 100 KB: some fit on the small disk, the rest does not.
+    # --crops makes parts of about 100 KB: beside the model some fit on the small disk, the rest does not.
+    size = find_model("v2").stat().st_size // 1024 + 300
     command = (
         f"{sys.executable} -c '{code}' batch {photos} --output disk/out --workers 2 --shard-size 4 --crops -q"
     )
     (tmp_path / "disk").mkdir()
     script = f"""
-        mount -t tmpfs -o size=256k tmpfs disk
+        mount -t tmpfs -o size={size}k tmpfs disk
         {command} 2> first.txt; echo $? >> first.txt
         ls disk/out > parts.txt
         mount -o remount,size=64m disk
