@@ -81,7 +81,7 @@ def export(
         calibration_images=calibration_images,
         float_layers=_groups(float_layers),
     )
-    name, network = _load(model)
+    name, network = load_model(model)
     if sensitivity is not None:
         _print_sensitivity(network, options, sensitivity, sensitivity_images)
         return
@@ -109,7 +109,7 @@ def _groups(text: str | None) -> tuple[str, ...] | None:
     return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _load(model: str) -> tuple[str, FeatherFace]:
+def load_model(model: str) -> tuple[str, FeatherFace]:
     """The torch network and what its files are called."""
     from featherface.model import PRESETS
     from featherface.model.weights import load_any, load_weights

@@ -14,6 +14,7 @@ from featherface.export.options import Options
 
 _NAMES = {
     "backbone": r"MobileNetV1_backbone",
+    "backbone.stage1": r"Sequential_stage1",
     "backbone_attention": r"attention\.CBAM",
     "neck": r"BiFPN_neck",
     "neck_attention": r"_EachAxis",
@@ -31,7 +32,7 @@ def quantize(path: Path, options: Options) -> None:
     """Replace the float file by its smaller form."""
     from ai_edge_quantizer import quantizer
 
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         work = quantizer.Quantizer(str(path), _recipe(options))
         scales = _calibrated(work, path, options) if work.need_calibration else None
         content = work.quantize(scales).quantized_model
@@ -48,6 +49,8 @@ def _recipe(options: Options) -> Any:
             manager.add_weight_only_config(".*", operation, 16, algorithm_key=algorithms.FLOAT_CASTING)
         return manager.get_quantization_recipe()
     manager.add_static_config(".*", operations.ALL_SUPPORTED, 8, 8)
+    for operation in (operations.INPUT, operations.OUTPUT):  # pixels go in, scores and deltas come out
+        manager.add_quantization_config(".*", operation, algorithm_key=algorithms.NO_QUANTIZE)
     stays = FLOAT if options.float_layers is None else options.float_layers
     if unknown := [group for group in stays if group not in _NAMES]:
         raise ConfigError(f"LiteRT: no group of layers {unknown[0]!r}; there are {', '.join(_NAMES)}")

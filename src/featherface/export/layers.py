@@ -17,8 +17,9 @@ GROUPS = (
 )
 """Parts of the network by the beginning of their modules' names; `context.0` (one level) is one as well."""
 
-FLOAT = ("heads",)
-"""What stays float in int8 files: scores and deltas come out of these layers, and they are cheap."""
+FLOAT = ("backbone.stage1", "heads")
+"""What stays float in int8 files, by measurement (docs/deployment.md): int8 in the first stage costs V2 six
+points of AP, its channels differ too much for one scale; the heads put out scores and deltas, and are cheap."""
 
 
 def is_in(layer: str, groups: Sequence[str]) -> bool:

@@ -1,0 +1,1 @@
+"""Measuring speed, memory and size of model files, each in a process of its own."""

@@ -1,0 +1,81 @@
+"""A benchmark's results as a table, as JSON and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from featherface.benchmark.run import Measured, Spread, machine
+from featherface.errors import MissingExtraError
+
+
+def table(results: Sequence[Measured]) -> str:
+    """Plain text, a row a subject; the ratio is to the first row of the same size and threads."""
+    lines = [
+        f"{'model':30}{'size':>9}{'threads':>8}{'network ms':>22}{'ratio':>7}{'end to end ms':>22}"
+        f"{'cold s':>8}{'peak MB':>9}{'file MB':>9}"
+    ]
+    base: dict[tuple[str, int], float] = {}
+    for result in results:
+        subject = result.subject
+        lead = f"{subject.title:30}{subject.size:>9}{subject.threads:>8}"
+        if result.error is not None or result.network_ms is None:
+            lines.append(f"{lead}  {result.error}")
+            continue
+        first = base.setdefault((subject.size, subject.threads), result.network_ms.median)
+        lines.append(
+            f"{lead}{_text(result.network_ms):>22}{result.network_ms.median / first:7.2f}"
+            f"{_text(result.whole_ms):>22}{result.cold_start_s:8.2f}{result.peak_mb:9.0f}{result.file_mb:9.2f}"
+        )
+    return "\n".join(lines)
+
+
+def to_json(results: Sequence[Measured]) -> dict[str, Any]:
+    """Machine and results."""
+    rows = []
+    for result in results:
+        row = asdict(result)
+        row["subject"]["file"] = result.subject.file.name
+        rows.append(row)
+    return {"machine": machine(), "results": rows}
+
+
+def draw(results: Sequence[Measured], target: Path) -> None:
+    """Bars of the median network and end-to-end times with their quartiles, a panel a size and thread count."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "benchmark") from error
+    from featherface.atomic import atomic_path
+
+    good = [r for r in results if r.network_ms is not None]
+    panels = sorted({(r.subject.threads, r.subject.size) for r in good})
+    if not panels:
+        return
+    most = max(sum((r.subject.threads, r.subject.size) == panel for r in good) for panel in panels)
+    figure = Figure(figsize=(8, len(panels) * (0.9 + 0.42 * most)), layout="constrained")
+    axes = figure.subplots(len(panels), squeeze=False)[:, 0]
+    for axis, (threads, size) in zip(axes, panels, strict=True):
+        rows = [r for r in good if (r.subject.threads, r.subject.size) == (threads, size)][::-1]
+        for shift, colour, name in ((0.2, "#2b6cb0", "network_ms"), (-0.2, "#a0aec0", "whole_ms")):
+            spreads = [getattr(r, name) for r in rows]
+            there = [(y, s) for y, s in enumerate(spreads) if s is not None]
+            errors = [[s.median - s.low for _, s in there], [s.high - s.median for _, s in there]]
+            label = "network" if name == "network_ms" else "picture to faces"
+            axis.barh(
+                [y + shift for y, _ in there], [s.median for _, s in there], 0.38,
+                xerr=errors, color=colour, label=label,
+            )  # fmt: skip
+        axis.set_yticks(range(len(rows)), [r.subject.title for r in rows])
+        axis.set_title(f"{size}, {threads} thread{'s' if threads > 1 else ''}", loc="left", fontsize=10)
+        axis.set_xlabel("ms, median and quartiles")
+    axes[0].legend(frameon=False)
+    figure.suptitle(machine()["cpu"], fontsize=9)
+    with atomic_path(target) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def _text(times: Spread | None) -> str:
+    return "-" if times is None else f"{times.median:.1f} ({times.low:.1f}-{times.high:.1f})"

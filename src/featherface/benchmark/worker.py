@@ -1,0 +1,111 @@
+"""The process that runs one model file: `python -m featherface.benchmark.worker '{"file": ...}'`.
+
+Reads a line a command, writes a line of JSON an answer: `network N` and `whole N` give N times in ms, `stop`
+gives the peak memory. Only this process knows the runtime, so none sees another's threads or allocator.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def main(job: dict[str, Any]) -> None:
+    """Load, run once, say so, then obey."""
+    # What a runtime prints must not get between the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(value: object) -> None:
+        answers.write(json.dumps(value) + "\n")
+        answers.flush()
+
+    try:
+        network, whole, about = _prepare(job)
+        network()
+    except Exception as error:
+        answer({"error": f"{error or type(error).__name__}".splitlines()[0]})
+        return
+    answer({"ready": True, **about})
+    for line in sys.stdin:
+        command, _, count = line.strip().partition(" ")
+        if command == "stop":
+            break
+        run = network if command == "network" else whole
+        answer(None if run is None else [_milliseconds(run) for _ in range(int(count))])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    answer({"peak_mb": peak / (1024 * 1024 if sys.platform == "darwin" else 1024)})
+
+
+def _prepare(job: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[], Any] | None, dict[str, Any]]:
+    """What runs the network alone, what runs picture to faces, and facts about the latter."""
+    from featherface.detector import Detector
+    from featherface.errors import ModelError
+    from featherface.images import PAD_COLOUR, read_image, resize, to_input
+
+    height, width = job["size"]
+    photo = read_image(job["photo"])
+    factor = min(height / photo.shape[0], width / photo.shape[1])
+    small = resize(photo, max(1, int(photo.shape[1] * factor)), max(1, int(photo.shape[0] * factor)))
+    picture = np.full((height, width, 3), PAD_COLOUR, np.uint8)
+    picture[: small.shape[0], : small.shape[1]] = small
+    try:
+        session = _session(Path(job["file"]), job["threads"], job["precision"])
+    except ModelError:
+        if not job["file"].endswith(".onnx"):
+            raise
+        return _foreign(job, picture), None, {"faces": None}
+    images = to_input(picture, session.spec.pad_multiple, session.spec.input_size)
+    detector = Detector(session)
+    faces = len(detector.detect(picture))
+    return lambda: session.run(images), lambda: detector.detect(picture), {"faces": faces}
+
+
+def _session(path: Path, threads: int, precision: str | None) -> Any:
+    if precision is None:
+        from featherface.runtime import open_session
+
+        return open_session(path, threads)
+    from featherface.runtimes.openvino import OpenVinoSession
+
+    return OpenVinoSession(path, threads, precision)  # type: ignore[arg-type]
+
+
+def _foreign(job: dict[str, Any], picture: Any) -> Callable[[], Any]:
+    """Somebody else's ONNX detector: the network alone, on the same pixels."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = job["threads"]
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(job["file"], options, providers=["CPUExecutionProvider"])
+    (wanted,) = session.get_inputs()
+    multiple = 32
+    rows, columns = (-(-side // multiple) * multiple for side in picture.shape[:2])
+    height, width = (
+        declared if isinstance(declared, int) and declared > 0 else side
+        for declared, side in zip(wanted.shape[2:], (rows, columns), strict=True)
+    )
+    if (height, width) != (rows, columns):
+        raise ValueError(f"takes {height}x{width} only")
+    images = np.zeros((1, 3, rows, columns), np.float32)
+    images[0, :, : picture.shape[0], : picture.shape[1]] = picture.transpose(2, 0, 1)
+    return lambda: session.run(None, {wanted.name: images})
+
+
+def _milliseconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1e3
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,132 @@
+"""`featherface benchmark`: latency, memory, size and cold start of models in several runtimes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from featherface.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from featherface.benchmark.run import Subject
+
+_PICTURE = Path(__file__).parents[1] / "export" / "faces.jpg"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(benchmark)
+
+
+def benchmark(
+    models: Annotated[
+        str, typer.Option(help="Shipped models and model files, with commas; also others' ONNX files.")
+    ] = "v2",
+    formats: Annotated[
+        str, typer.Option(help="onnx, openvino, ncnn, litert, each also -int8, -fp16; openvino-bf16.")
+    ] = "onnx",
+    sizes: Annotated[str, typer.Option(help="320, 640, vga, 1080p or HEIGHTxWIDTH.")] = "640",
+    threads: Annotated[str, typer.Option(help="Thread counts, with commas.")] = "1",
+    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 30,
+    warm_up: Annotated[int, typer.Option(help="Runs before that.")] = 3,
+    photo: Annotated[
+        Path, typer.Option(help="The photo; one with two dozen faces when not given.")
+    ] = _PICTURE,
+    calibration: Annotated[Path | None, typer.Option(help="Pictures for the int8 formats.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder for exported files; kept and reused.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write JSON.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the results: FILE.png or FILE.svg.")] = None,
+) -> None:
+    """Measure speed: every model file, size and thread count in a process of its own, in turns.
+
+    Give a quiet machine. Ratios are to the first model of the same size and thread count.
+    """
+    import json as json_module
+
+    from featherface.atomic import write_text
+    from featherface.benchmark.report import draw, table, to_json
+    from featherface.benchmark.run import measure
+
+    if picture is not None and picture.suffix not in (".png", ".svg"):
+        raise ConfigError(f"--picture {picture}: must end in .png or .svg")
+    if not photo.is_file():
+        raise ConfigError(f"--photo {photo}: no such file")
+    counts = [_thread_count(text) for text in threads.split(",")]
+    with tempfile.TemporaryDirectory() as temporary:
+        subjects = [
+            subject
+            for size in sizes.split(",")
+            for model in models.split(",")
+            for form in formats.split(",")
+            for subject in _subjects(model, form, size, counts, work or Path(temporary), calibration)
+        ]
+        subjects = list({(s.file, s.size, s.threads, s.precision): s for s in subjects}.values())
+        results = measure(subjects, photo, repeats, warm_up, lambda line: typer.echo(line, err=True))
+        if json is not None:
+            write_text(json, json_module.dumps(to_json(results), indent=1) + "\n")
+        if picture is not None:
+            draw(results, picture)
+    about = to_json([])["machine"]
+    load = f", load {about['load_average']}" if about["load_average"] is not None else ""
+    typer.echo(f"{about['cpu']}, {about['cores']} cores, {' '.join(about['instructions'])}{load}")
+    typer.echo(table(results))
+    if any(result.error for result in results):
+        raise typer.Exit(1)
+
+
+def _subjects(
+    model: str, form: str, size: str, counts: list[int], work: Path, calibration: Path | None
+) -> list[Subject]:
+    """A file as it is; a shipped model in the format asked for, exported first where it has to be."""
+    from featherface.benchmark.run import Subject, parse_picture_size
+
+    height, width = parse_picture_size(size)
+    kind, _, precision = form.partition("-")
+    hint = precision if precision == "bf16" else None
+    if hint and kind != "openvino":
+        raise ConfigError(f"format {form!r}: only openvino computes in bf16 when told to")
+    if Path(model).suffix:
+        if not Path(model).is_file():
+            raise ModelError(f"{model}: no such file")
+        return [Subject(Path(model).name, Path(model), size, count) for count in counts]
+    if form == "onnx":
+        from featherface.zoo import find_model
+
+        file = find_model(model)
+    else:
+        file = _exported(model, kind, "" if hint else precision, (height, width), work, calibration)
+    return [Subject(f"{model} {form}", file, size, count, hint) for count in counts]
+
+
+def _exported(
+    model: str, kind: str, precision: str, size: tuple[int, int], work: Path, calibration: Path | None
+) -> Path:
+    from featherface.export.options import Options, find_format
+
+    form = find_format(kind)
+    if precision not in ("", "fp16", "int8"):
+        raise ConfigError(f"format {kind}-{precision}: there are -fp16, -int8 and openvino-bf16")
+    padded = (-(-size[0] // 32) * 32, -(-size[1] // 32) * 32)
+    options = Options(
+        form,
+        input_size=None if form.dynamic else padded,
+        precision=precision or "fp32",  # type: ignore[arg-type]
+        calibration=calibration,
+    )
+    file = work / options.file_name(model)
+    if not file.exists():
+        from featherface.cli.export import load_model
+        from featherface.export.export import export_model
+
+        typer.echo(f"exporting {file.name}", err=True)
+        export_model(load_model(model)[1], model, work, options)
+    return file
+
+
+def _thread_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--threads {text!r}: expected numbers such as 1,2")
+    return int(text)
