@@ -1,0 +1,110 @@
+"""Weight surgery: what is carried over computes the same, what is fitted computes nearly the same."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from featherface.errors import ModelError
+from featherface.model import ModelConfig, build
+from featherface.model.transplant import copy_matching, transplant
+
+SMALL = ModelConfig(
+    name="small",
+    width=16,
+    neck_cells=2,
+    backbone_attention="none",
+    neck_attention="cbam",
+    context="deformable",
+    shuffle="block",
+    backbone_widths=((4, 8, 8, 8, 16, 16), (16, 16), (16, 16)),
+)
+
+
+def pictures(count=4):
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(1, 3, 64, 64, generator=generator) * 40 for _ in range(count)]
+
+
+def source(**changes):
+    """A network whose batch norms have seen something, so that nothing is trivially zero."""
+    torch.manual_seed(0)
+    model = build(dataclasses.replace(SMALL, **changes))
+    for picture in pictures(6):
+        model.train()(picture)
+    return model.eval()
+
+
+def outputs(model):
+    with torch.no_grad():
+        return torch.cat([part.flatten() for part in model(pictures(1)[0])])
+
+
+def test_the_same_layout_is_a_copy():
+    model = source()
+    assert torch.equal(outputs(transplant(model, SMALL, pictures())), outputs(model))
+
+
+def test_refinements_start_as_nothing():
+    model = source()
+    refined = transplant(model, dataclasses.replace(SMALL, refine=True), pictures())
+    assert torch.allclose(outputs(refined), outputs(model), atol=1e-5)
+
+
+def test_a_deformable_conv_that_does_not_deform_is_fitted_exactly():
+    model = source()  # offsets and modulator of a fresh network are zero and one: a plain conv in disguise
+    plain = transplant(model, dataclasses.replace(SMALL, context="plain"), pictures())
+    difference = (outputs(plain) - outputs(model)).abs().max() / outputs(model).abs().max()
+    assert difference < 0.02
+    assert sum(p.numel() for p in plain.parameters()) < sum(p.numel() for p in model.parameters())
+
+
+def test_least_squares_beats_copying_the_kernel_when_it_does_deform():
+    model = source()
+    generator = torch.Generator().manual_seed(2)
+    for context in model.context:
+        for block in (context.conv3, context.conv5_1, context.conv5_2, context.conv7_2, context.conv7_3):
+            block[0].offset_conv.bias.data = torch.randn(18, generator=generator) * 0.7
+    config = dataclasses.replace(SMALL, context="plain")
+    fitted = transplant(model, config, pictures())
+    copied = transplant(model, config, pictures())
+    for theirs, ours in zip(model.context, copied.context, strict=True):
+        for name in ("conv3", "conv5_1", "conv5_2", "conv7_2", "conv7_3"):
+            getattr(ours, name)[0].weight.data = getattr(theirs, name)[0].regular_conv.weight.data.clone()
+            getattr(ours, name)[1].load_state_dict(getattr(theirs, name)[1].state_dict())
+    wanted = outputs(model)
+    assert (outputs(fitted) - wanted).norm() < 0.5 * (outputs(copied) - wanted).norm()
+
+
+def test_coordinate_attention_starts_at_the_mean_gate():
+    model = source()
+    student = transplant(model, dataclasses.replace(SMALL, neck_attention="coordinate"), pictures())
+    seen = {}
+    model.neck_attention[0].attention.register_forward_hook(lambda _, i, o: seen.update(x=i[0], y=o))
+    outputs(model)
+    with torch.no_grad():
+        ours = student.neck_attention[0].attention(seen["x"])
+    mean_gate = seen["y"].abs().sum((0, 2, 3)) / seen["x"].abs().sum((0, 2, 3))
+    found = ours.abs().sum((0, 2, 3)) / seen["x"].abs().sum((0, 2, 3))
+    assert (found - mean_gate).abs().max() < 0.1
+
+
+def test_nothing_in_common_is_an_error():
+    other = ModelConfig(
+        name="other", width=24, neck_cells=1, backbone_attention="none", neck_attention="none",
+        context="plain", shuffle="none", backbone_widths=((5, 7, 7, 7, 9, 9), (11,), (13,)),
+    )  # fmt: skip
+    bare = build(other)
+    assert copy_matching({}, bare) == 0
+    with pytest.raises(ModelError, match="nothing of"):
+        transplant(_Foreign(source()), other, pictures())
+
+
+class _Foreign(torch.nn.Module):
+    """A network none of whose tensors has a name of ours."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.config, self.inner = model.config, model
