@@ -125,12 +125,12 @@ def test_a_track_lost_for_long_is_not_filled_in():
 
 
 def test_a_track_is_held_before_its_first_and_after_its_last_sighting():
-    hidden = bridge(track({4: 40, 5: 50, 6: 60}, 11), gap=5, margin=2)
+    hidden = bridge(track({4: 40, 5: 45, 6: 50}, 11), gap=5, margin=2)
     assert [len(h) for h in hidden] == [0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0]
     np.testing.assert_allclose(
-        hidden[2][0], [20, 0, 50, 10], err_msg="from where it came, to where it was seen"
+        hidden[2][0], [30, 0, 50, 10], err_msg="from where it came, to where it was seen"
     )
-    np.testing.assert_allclose(hidden[8][0], [60, 0, 90, 10])
+    np.testing.assert_allclose(hidden[8][0], [50, 0, 70, 10])
 
 
 def test_an_untracked_face_is_hidden_in_its_frame_and_next_to_it():

@@ -18,21 +18,22 @@ UNTRACKED = -1
 """The id of a face that belongs to no track: hidden where it was found, and around it."""
 
 
-def bridge(found: Sequence[tuple[_Boxes, _Ids]], gap: int, margin: int) -> list[_Boxes]:
+def bridge(found: Sequence[tuple[_Boxes, _Ids]], gap: int, margin: int, near: int = 1) -> list[_Boxes]:
     """The regions (M, 4) to hide in each frame, given each frame's boxes (N, 4) and track ids (N,).
 
     A track that is lost for at most `gap` frames is filled in between (linearly: backwards as well as
     forwards, which takes a whole video); before its first and after its last sighting it is held for `margin`
-    frames, in which the face was there but too blurred, turned or small to be found.
+    frames, in which the face was there but too blurred, turned or small to be found. A face without a track is
+    hidden `near` frames around its own, at most `margin`.
     """
     hidden: list[list[_Boxes]] = [[] for _ in found]
     sightings: dict[int, list[tuple[int, _Boxes]]] = defaultdict(list)
     for frame, (boxes, ids) in enumerate(found):
         for box, track in zip(boxes, ids, strict=True):
             if track == UNTRACKED:
-                for near in _around(frame, frame, min(margin, 1), len(found)):
-                    hidden[near].append(box)
-                hidden[frame].append(box)
+                reach = min(margin, near)
+                for other in range(max(0, frame - reach), min(len(found), frame + reach + 1)):
+                    hidden[other].append(box)
             else:
                 sightings[int(track)].append((frame, box))
     for seen in sightings.values():
@@ -70,9 +71,7 @@ def _extended(run: list[tuple[int, _Boxes]], frames: int, *, backwards: bool) ->
     )
     steps = abs(far[0] - near[0])
     box = near[1]
-    moved = box + (box - far[1]) * np.float32(frames / steps) if steps else box
+    # Never further than the face is large: a motion measured over few frames is not to be trusted for many.
+    reach = np.tile(box[2:] - box[:2], 2)
+    moved = box + ((box - far[1]) * np.float32(frames / max(1, steps))).clip(-reach, reach)
     return np.concatenate([np.minimum(box[:2], moved[:2]), np.maximum(box[2:], moved[2:])]).astype(np.float32)
-
-
-def _around(first: int, last: int, margin: int, count: int) -> list[int]:
-    return [f for f in range(max(0, first - margin), min(count, last + margin + 1)) if not first <= f <= last]

@@ -1,1 +1,24 @@
 """Moving pictures: read, tracked, drawn and written."""
+
+from featherface.video.ahead import ahead
+from featherface.video.read import Frame, Source, VideoReader, is_live, open_video
+from featherface.video.records import Records
+from featherface.video.track import UNTRACKED, Tracked, Tracker, tracked_frames
+from featherface.video.write import VideoWriter, draw_tracked, open_writer
+
+__all__ = [
+    "UNTRACKED",
+    "Frame",
+    "Records",
+    "Source",
+    "Tracked",
+    "Tracker",
+    "VideoReader",
+    "VideoWriter",
+    "ahead",
+    "draw_tracked",
+    "is_live",
+    "open_video",
+    "open_writer",
+    "tracked_frames",
+]

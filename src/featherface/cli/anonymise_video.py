@@ -1,0 +1,91 @@
+"""A video through `featherface anonymise`: one pass to find and follow, one to hide, one to check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from featherface.cli.anonymise import Job, Outcome
+    from featherface.cli.inputs import Input
+
+_AHEAD = 4
+
+
+def anonymise_video(job: Job, item: Input, target: Path) -> Outcome:
+    """See `featherface anonymise`; raises VideoError for what cannot be read or written."""
+    from dataclasses import replace
+
+    from featherface.anonymise import bridge
+    from featherface.cli.anonymise import Outcome
+    from featherface.cli.media import need_video
+    from featherface.video.write import WRITABLE
+
+    need_video()
+    if target.suffix.lower() not in WRITABLE:
+        target = target.with_name(target.name + ".mp4")
+    found, rate = _find(job, item.path)
+    frames = [max(1, round(seconds * rate)) if seconds else 0 for seconds in (job.bridge, job.margin)]
+    # Faces that come or go between two looks are only seen at one of them.
+    hidden = bridge(found, frames[0], max(frames[1], job.every), near=job.every)
+    _hide(job, item.path, target, hidden)
+    count = sum(len(boxes) for boxes in hidden)
+    outcome = Outcome(item.path, str(target), count)
+    if not job.check:
+        return outcome
+    visible, covered = _check(job, target, hidden)
+    return replace(outcome, visible=visible, covered=covered)
+
+
+def _find(job: Job, path: str) -> tuple[list[tuple[NDArray[np.float32], NDArray[np.int64]]], float]:
+    """Boxes and track ids of every frame; only these are kept between the passes."""
+    from featherface.cli.progress import frames_bar
+    from featherface.cli.video import follow
+    from featherface.video import ahead, open_video
+
+    with open_video(path) as reader, frames_bar("finding", reader.source.frames, job.quiet) as advance:
+        found = []
+        with ahead(reader.frames(), _AHEAD) as upcoming:
+            for _, tracked in follow(upcoming, reader, job.detector, job.every):
+                found.append((tracked.found.boxes, tracked.ids))
+                advance()
+        return found, float(reader.source.rate)
+
+
+def _hide(job: Job, path: str, target: Path, hidden: list[NDArray[np.float32]]) -> None:
+    from featherface.anonymise import hide
+    from featherface.cli.progress import frames_bar
+    from featherface.video import ahead, open_video, open_writer
+
+    with (
+        open_video(path) as reader,
+        frames_bar("hiding", len(hidden), job.quiet) as advance,
+        open_writer(target, reader, keep_metadata=job.keep_metadata) as writer,
+        ahead(reader.frames(writer.copy), _AHEAD) as upcoming,
+    ):
+        for frame, boxes in zip(upcoming, hidden, strict=True):
+            writer.write(hide(frame.image, boxes, job.style), frame.pts, frame.duration)
+            advance()
+
+
+def _check(job: Job, target: Path, hidden: list[NDArray[np.float32]]) -> tuple[list[dict[str, object]], int]:
+    from featherface.anonymise import check, grown
+    from featherface.cli.progress import frames_bar
+    from featherface.video import ahead, open_video
+
+    visible: list[dict[str, object]] = []
+    covered = 0
+    with (
+        open_video(str(target)) as reader,
+        frames_bar("checking", len(hidden), job.quiet) as advance,
+        ahead(reader.frames(), _AHEAD) as upcoming,
+    ):
+        for frame, boxes in zip(upcoming, hidden, strict=True):
+            seen = check(job.detector, frame.image, grown(boxes, job.style.grow))
+            visible += [{"frame": frame.index, **face} for face in seen.visible.to_dict()]
+            covered += len(seen.covered)
+            advance()
+    return visible, covered

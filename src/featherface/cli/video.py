@@ -1,0 +1,158 @@
+"""`featherface video`: faces found, drawn and followed in videos, image sequences, cameras and streams."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from featherface.errors import ConfigError, FeatherFaceError
+
+if TYPE_CHECKING:
+    from featherface.detections import Detections
+    from featherface.detector import Detector
+    from featherface.video import Frame, Tracked, VideoReader
+
+_OUTPUTS = "Outputs"
+_DECODE_AHEAD = 4
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(video)
+
+
+def video(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="A video file, a folder or pattern of pictures, a camera's number, or a URL such as rtsp://.",
+        ),
+    ],
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Video with boxes, landmarks and track ids drawn in.", rich_help_panel=_OUTPUTS),
+    ] = None,
+    json: Annotated[
+        str | None, typer.Option(help="Write JSON, an entry a frame; - for output.", rich_help_panel=_OUTPUTS)
+    ] = None,
+    csv: Annotated[
+        str | None, typer.Option(help="Write CSV, a row a face.", rich_help_panel=_OUTPUTS)
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Open a window; q or Escape ends.", rich_help_panel=_OUTPUTS)
+    ] = False,
+    model: Annotated[str, typer.Option(help="A shipped model or a model file.")] = "v2",
+    score_threshold: Annotated[float, typer.Option(help="Keep faces of at least this score.")] = 0.5,
+    long_side: Annotated[
+        int | None, typer.Option(help="Detect in a copy whose longer side has this many pixels.")
+    ] = None,
+    every: Annotated[int, typer.Option(help="Detect in every Nth frame, tracks between.")] = 1,
+    frames: Annotated[int | None, typer.Option(help="Stop after this many; for cameras and streams.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the detector.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
+) -> None:
+    """Find and follow the faces in a video. Time stamps, rotation and sound stay as they are."""
+    from featherface.cli.media import need_video
+    from featherface.detector import Detector
+
+    need_video()
+    if every < 1 or (frames is not None and frames < 1):
+        raise ConfigError("--every and --frames must be at least 1")
+    if show:
+        need_window()
+    if save is not None and save.exists() and Path(source).exists() and save.samefile(source):
+        raise FeatherFaceError(f"{save}: is the input, which is never overwritten")
+    from featherface.cli.progress import frames_bar
+    from featherface.video import Records, ahead, draw_tracked, open_video, open_writer
+
+    detector = Detector(model, score_threshold, threads=threads)
+    with ExitStack() as stack:
+        reader = stack.enter_context(open_video(source))
+        records = stack.enter_context(Records.open(reader.source, json, csv))
+        writer = stack.enter_context(open_writer(save, reader)) if save is not None else None
+        total = frames or reader.source.frames
+        advance = stack.enter_context(frames_bar("video", total, quiet or json == "-"))
+        decoded = reader.frames(writer.copy if writer is not None else None)
+        upcoming = stack.enter_context(ahead(_limited(decoded, frames), _DECODE_AHEAD))
+        gone: FeatherFaceError | None = None
+        count, ids = 0, set[int]()
+        try:
+            for frame, tracked in follow(upcoming, reader, detector, every, long_side):
+                records.write(frame, tracked)
+                count, ids = count + 1, ids | {int(i) for i in tracked.ids if i >= 0}
+                if writer is not None or show:
+                    drawn = draw_tracked(frame.image, tracked)
+                    if writer is not None:
+                        writer.write(drawn, frame.pts, frame.duration)
+                    if show and not _shown(drawn):
+                        break
+                advance()
+        except FeatherFaceError as error:
+            # What a camera showed before it went away cannot be had again: it is kept, whole.
+            if not (reader.source.live and count):
+                raise
+            gone = error
+        except KeyboardInterrupt:
+            if not reader.source.live:
+                raise
+    if gone is not None:
+        raise FeatherFaceError(f"{gone}; what came before is kept") from gone
+    if not quiet and json != "-":
+        typer.echo(f"{count:,} frames, {len(ids):,} tracks" + (f", saved as {save}" if save else ""))
+
+
+def follow(
+    upcoming: Iterator[Frame],
+    reader: VideoReader,
+    detector: Detector,
+    every: int,
+    long_side: int | None = None,
+) -> Iterator[tuple[Frame, Tracked]]:
+    """Each frame with its faces and their tracks."""
+    from featherface.video import tracked_frames
+
+    def detect(frame: Frame) -> Detections:
+        return detector.detect(frame.image, long_side=long_side)
+
+    return tracked_frames(upcoming, reader.source, detect, detector.score_threshold, every)
+
+
+def need_window() -> None:
+    """Raises FeatherFaceError when this OpenCV, or this machine, has no window to show."""
+    import os
+
+    import cv2
+
+    gui = next(
+        (line for line in cv2.getBuildInformation().splitlines() if line.strip().startswith("GUI:")), "NONE"
+    )
+    if "NONE" in gui:
+        raise FeatherFaceError(
+            "--show: this OpenCV is built without windows; pip install opencv-python, or use --save"
+        )
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        raise FeatherFaceError("--show: there is no display here; use --save")
+
+
+def _shown(image: object) -> bool:
+    """Put the frame into the window; False when the user closed it."""
+    import cv2
+    import numpy as np
+
+    cv2.imshow("featherface", np.asarray(image)[..., ::-1])
+    return cv2.waitKey(1) & 0xFF not in (ord("q"), 27)
+
+
+def _limited(frames: Iterator[Frame], count: int | None) -> Iterator[Frame]:
+    for frame in frames:
+        yield frame
+        if count is not None and frame.index + 1 >= count:
+            return

@@ -1,0 +1,259 @@
+"""Videos, image sequences, cameras and streams, as upright RGB frames with their time stamps."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from featherface.errors import VideoError
+from featherface.images import IMAGE_SUFFIXES, Image, read_image
+
+_OPEN_SECONDS, _READ_SECONDS = 10.0, 15.0
+_STILL_RATE = Fraction(25)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a video."""
+
+    index: int
+    """From 0, in the order of showing."""
+    pts: int
+    """When it is shown, in the source's `time_base`; strictly rising."""
+    duration: int
+    """How long, in the same unit; 0 when the source does not say."""
+    image: Image
+    """(H, W, 3) RGB, upright."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a video says of itself."""
+
+    name: str
+    width: int
+    """Upright, as `height` is."""
+    height: int
+    rate: Fraction
+    """Frames per second, on average."""
+    time_base: Fraction
+    frames: int | None
+    """How many, as declared or estimated; None for cameras and streams."""
+    rotation: int = 0
+    """Degrees counter-clockwise by which the stored pictures are turned for showing; a multiple of 90."""
+    live: bool = False
+    colour: dict[str, int] = field(default_factory=dict)
+    """FFmpeg's numbers for color_range, colorspace, color_primaries, color_trc; missing when unspecified."""
+    aspect: Fraction | None = None
+    """Of a pixel, when it is not square."""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class VideoReader:
+    """An open video. `audio` are its audio streams, whose packets `frames` hands to a listener."""
+
+    def __init__(self, source: Source, container: Any, stream: Any) -> None:
+        self.source, self._container, self._stream = source, container, stream
+        self.audio: list[Any] = [] if container is None else list(container.streams.audio)
+
+    def frames(self, on_audio: Callable[[Any], None] | None = None) -> Iterator[Frame]:
+        """All frames in order. VideoError, which names the video, when it ends too early or holds none."""
+        source, packets, count, last = self.source, 0, 0, None
+        streams = [self._stream, *(self.audio if on_audio else [])]
+        try:
+            for packet in self._container.demux(streams):
+                if packet.stream is not self._stream:
+                    if on_audio is not None and packet.dts is not None:
+                        on_audio(packet)
+                    continue
+                packets += packet.size > 0
+                for decoded in packet.decode():
+                    last = _rising(decoded, last, source)
+                    yield Frame(count, last, int(decoded.duration or 0), _upright(decoded, source))
+                    count += 1
+        except (av.error.FFmpegError, OSError) as error:
+            verb = "went away" if source.live else "damaged or truncated"
+            raise VideoError(f"{source.name}: {verb} after {count} frames ({_reason(error)})") from error
+        if count == 0:
+            raise VideoError(f"{source.name}: holds no frames")
+        self._check_end(packets, count, last)
+
+    def _check_end(self, packets: int, count: int, last: int | None) -> None:
+        source, declared = self.source, int(self._stream.frames or 0)
+        if source.live and not source.name.startswith(("http:", "https:")):
+            raise VideoError(f"{source.name}: went away after {count} frames")
+        if packets < declared:
+            raise VideoError(f"{source.name}: truncated, {packets} of {declared} frames are there")
+        stated = _stated_seconds(self._stream)
+        if stated is not None and last is not None:
+            start = self._stream.start_time or 0
+            end = float((last - start) * source.time_base) + float(2 / source.rate)
+            if end < stated - max(0.5, 0.02 * stated):
+                raise VideoError(f"{source.name}: truncated, {end:.1f} of {stated:.1f} seconds are there")
+
+
+class _Stills(VideoReader):
+    """Pictures in the order of their names, as a video of 25 frames per second."""
+
+    def __init__(self, name: str, paths: list[Path]) -> None:
+        first = read_image(paths[0])
+        height, width = first.shape[:2]
+        super().__init__(Source(name, width, height, _STILL_RATE, 1 / _STILL_RATE, len(paths)), None, None)
+        self._paths = paths
+
+    def frames(self, on_audio: Callable[[Any], None] | None = None) -> Iterator[Frame]:
+        """See `VideoReader.frames`; VideoError for a picture of another size, ImageError for a broken one."""
+        expected = (self.source.height, self.source.width)
+        for index, path in enumerate(self._paths):
+            image = read_image(path)
+            if image.shape[:2] != expected:
+                height, width = image.shape[:2]
+                raise VideoError(
+                    f"{path}: {width}x{height}, the sequence began with {expected[1]}x{expected[0]}"
+                )
+            yield Frame(index, index, 1, image)
+
+
+def is_live(name: str) -> bool:
+    """Whether it is a camera or a stream, which can be seen only once."""
+    return name.isdigit() or "://" in name
+
+
+@contextmanager
+def open_video(name: str) -> Iterator[VideoReader]:
+    """A file, a folder or pattern (`frame_*.png`) of pictures, a camera's number, or a URL such as rtsp://.
+
+    Raises VideoError, which names it, when it cannot be opened or has no video stream.
+    """
+    stills = _stills(name)
+    if stills is not None:
+        yield _Stills(name, stills)
+        return
+    av.logging.set_level(None)
+    address, format = _camera(int(name)) if name.isdigit() else (name, None)
+    try:
+        timeout = (_OPEN_SECONDS, _READ_SECONDS) if is_live(name) else None
+        container = av.open(address, format=format, timeout=timeout)
+    except av.error.EOFError as error:
+        raise VideoError(f"{name}: ends before its first frame, holds no frames") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        what = f"camera {name}" if name.isdigit() else name
+        raise VideoError(f"{what}: cannot be opened ({_reason(error)})") from error
+    with container:
+        yield _reader(name, container)
+
+
+def _reader(name: str, container: Any) -> VideoReader:
+    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    if not streams:
+        raise VideoError(f"{name}: no video stream")
+    stream = streams[0]
+    if stream.codec_context is None or not stream.codec_context.width:
+        raise VideoError(f"{name}: holds no frames, or in a format that cannot be decoded")
+    stream.thread_type = "AUTO"
+    context = stream.codec_context
+    rotation = 0 if is_live(name) else _rotation(name)
+    rate = stream.average_rate or stream.guessed_rate or _STILL_RATE
+    width, height = context.width, context.height
+    if rotation % 180:
+        width, height = height, width
+    live = is_live(name)
+    colour = {key: int(getattr(context, key) or 0) for key in _COLOUR}
+    aspect = stream.sample_aspect_ratio
+    source = Source(
+        f"camera {name}" if name.isdigit() else name,
+        width,
+        height,
+        Fraction(rate),
+        Fraction(stream.time_base or 1 / Fraction(rate)),
+        None if live else _declared_frames(container, stream, Fraction(rate)),
+        rotation,
+        live,
+        {key: value for key, value in colour.items() if value not in (0, _UNSPECIFIED[key])},
+        Fraction(aspect) if aspect and aspect != 1 else None,
+        dict(container.metadata),
+    )
+    return VideoReader(source, container, stream)
+
+
+_COLOUR = ("color_range", "colorspace", "color_primaries", "color_trc")
+_UNSPECIFIED = {"color_range": 0, "colorspace": 2, "color_primaries": 2, "color_trc": 2}
+
+
+def _declared_frames(container: Any, stream: Any, rate: Fraction) -> int | None:
+    if stream.frames:
+        return int(stream.frames)
+    if stream.duration:
+        return max(1, round(float(stream.duration * stream.time_base * rate)))
+    return max(1, round(container.duration / 1_000_000 * rate)) if container.duration else None
+
+
+def _rotation(address: str) -> int:
+    """The turn in a file's display matrix, which PyAV tells with a decoded frame only: so one is decoded."""
+    try:
+        with av.open(address) as container:
+            for frame in container.decode(video=0):
+                return round(frame.rotation / 90) * 90 % 360
+    except (av.error.FFmpegError, OSError):
+        pass  # whatever is wrong is found, and named, when the frames are read
+    return 0
+
+
+def _upright(decoded: Any, source: Source) -> Image:
+    # FFmpeg guesses BT.601 for frames that do not say; the writer states the same guess.
+    image = decoded.to_ndarray(format="rgb24")
+    turns = source.rotation // 90
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else np.asarray(image, np.uint8)
+
+
+def _rising(decoded: Any, last: int | None, source: Source) -> int:
+    """The frame's time stamp; made up from the frame rate where there is none, or where it would not rise."""
+    step = max(1, round(1 / source.rate / source.time_base))
+    if decoded.pts is None:
+        return 0 if last is None else last + step
+    return int(decoded.pts) if last is None or decoded.pts > last else last + 1
+
+
+def _stated_seconds(stream: Any) -> float | None:
+    """The duration that Matroska states for one stream, such as 00:00:04.160000000."""
+    text = next((v for k, v in stream.metadata.items() if k.upper().startswith("DURATION")), None)
+    try:
+        hours, minutes, seconds = (text or "").split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
+
+
+def _stills(name: str) -> list[Path] | None:
+    path = Path(name)
+    if "://" in name or name.isdigit() or path.is_file():
+        return None
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    elif any(sign in path.name for sign in "*?["):
+        found = sorted(p for p in path.parent.glob(path.name) if p.suffix.lower() in IMAGE_SUFFIXES)
+    else:
+        return None
+    if not found:
+        raise VideoError(f"{name}: holds no pictures")
+    return found
+
+
+def _camera(number: int) -> tuple[str, str]:
+    cameras = {"linux": (f"/dev/video{number}", "v4l2"), "darwin": (str(number), "avfoundation")}
+    if sys.platform not in cameras:
+        raise VideoError(f"camera {number}: cameras are read on Linux and macOS; name a URL or a file here")
+    return cameras[sys.platform]
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.splitlines()[0][:120].lower()
