@@ -41,12 +41,19 @@ def evaluate(
         Path | None, typer.Option(help="Folder to write prediction files to.")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for a page with curves, tables and what went wrong.")
+    ] = None,
+    curves: Annotated[
+        Path | None, typer.Option(help="Folder of the toolkit's curves of other detectors, for the report.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="Only about this many pictures, evenly spread.")] = 0,
     workers: Annotated[
         int | None, typer.Option(help="Threads, one picture each; all cores when not given.")
     ] = None,
 ) -> None:
     """AP Easy, Medium and Hard by the official protocol."""
+    from featherface.evaluate.beyond import look_beyond, to_dict
     from featherface.evaluate.predictions import read_predictions, write_predictions
     from featherface.evaluate.run import every_nth, load_set
     from featherface.evaluate.wider import evaluate as measure
@@ -75,8 +82,25 @@ def evaluate(
     if missing:
         typer.echo(f"{len(missing):,} pictures without a prediction file", err=True)
     typer.echo("AP  " + "  ".join(f"{s.title()} {100 * v:.2f}" for s, v in result.ap.items()))
+    beyond = look_beyond(rows, pictures.truths)
+    for part in beyond.by_height:
+        typer.echo(f"    {part.name:12} AP {100 * part.ap:5.2f}  {part.faces:6,} faces")
+    few = "  ".join(f"{s.title()} {v:.1%}" for s, v in beyond.recall_at_few_alarms.items())
+    typer.echo(
+        f"found at one false alarm in ten pictures (score {beyond.threshold_at_few_alarms:.3f}): {few}"
+    )
     if json is not None:
-        _write_json(json, pictures.name, result, how, model if predictions is None else None, missing)
+        more = to_dict(beyond)
+        _write_json(json, pictures.name, result, how, model if predictions is None else None, missing, more)
+    if report is not None:
+        from featherface.evaluate.report import read_public_curves, write_report
+
+        who = model if predictions is None else str(predictions)
+        facts = [f"{who} on {pictures.name}", named, f"{result.images:,} pictures"]
+        others = read_public_curves(curves) if curves is not None else None
+        target = report / "index.html"
+        write_report(target, f"featherface evaluate: {who}", facts, result, beyond, pictures.paths, others)
+        typer.echo(str(target))
 
 
 def _protocol(name: str, long_side: int | None, scales: str | None) -> Protocol:
@@ -111,6 +135,7 @@ def _write_json(
     how: Protocol | None,
     model: str | None,
     missing: list[str],
+    more: dict[str, object],
 ) -> None:
     import dataclasses
 
@@ -125,5 +150,6 @@ def _write_json(
         "faces": result.faces,
         "ap": result.ap,
         "without_predictions": missing,
+        **more,
     }
     write_text(path, json_module.dumps(content, indent=1) + "\n")

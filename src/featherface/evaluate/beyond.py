@@ -1,0 +1,198 @@
+"""What AP does not tell: by face height and event, recall at few false alarms, calibration, where it fails."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featherface.evaluate.ground_truth import ImageTruth
+from featherface.evaluate.wider import Matches, Predictions, curve, match_all
+
+HEIGHTS = ((0, 16), (16, 32), (32, 96), (96, np.inf))
+"""Classes of face height, in pixels of the original picture."""
+
+FALSE_ALARMS_PER_IMAGE = 0.1
+_BINS = 10
+_SUBSET = "hard"
+
+
+@dataclass(frozen=True)
+class Part:
+    """AP on some of the faces."""
+
+    name: str
+    faces: int
+    ap: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """How often detections of these scores were right."""
+
+    low: float
+    high: float
+    detections: int
+    mean_score: float
+    precision: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A face that was missed, or a detection where no face is; `box` is x, y, w, h."""
+
+    picture: int
+    """Place in the list of pictures."""
+    box: tuple[float, float, float, float]
+    score: float
+    """Of a false alarm; 0 for a miss."""
+
+
+@dataclass(frozen=True, eq=False)
+class Beyond:
+    """All of it, for one set of predictions."""
+
+    by_height: list[Part]
+    by_event: list[Part]
+    recall_at_few_alarms: dict[str, float]
+    threshold_at_few_alarms: float
+    """The score from which on there is at most one false alarm in ten pictures."""
+    calibration: list[Bin]
+    misses: list[Failure]
+    alarms: list[Failure]
+
+
+def look_beyond(predictions: Predictions, truths: Sequence[ImageTruth], worst: int = 50) -> Beyond:
+    """Everything above. Parts count the faces of the hard subset, which holds the other two."""
+    matches = match_all(predictions, truths)
+    raw = [_sorted_rows(predictions, truth) for truth in truths]
+    recall, threshold = _few_alarms(matches, truths, raw)
+    return Beyond(
+        by_height=_by_height(matches, truths),
+        by_event=_by_event(matches, truths),
+        recall_at_few_alarms=recall,
+        threshold_at_few_alarms=threshold,
+        calibration=_calibration(matches, truths, raw),
+        misses=_misses(matches, truths, raw, threshold)[:worst],
+        alarms=_alarms(matches, truths, raw)[:worst],
+    )
+
+
+def to_dict(beyond: Beyond) -> dict[str, object]:
+    """The figures (not the failures) as plain values for JSON."""
+    return {
+        "by_height": {p.name: {"faces": p.faces, "ap": p.ap} for p in beyond.by_height},
+        "by_event": {p.name: {"faces": p.faces, "ap": p.ap} for p in beyond.by_event},
+        "recall_at_one_false_alarm_in_ten_images": {
+            "threshold": beyond.threshold_at_few_alarms,
+            **beyond.recall_at_few_alarms,
+        },
+        "calibration": [vars(b) for b in beyond.calibration],
+    }
+
+
+def _sorted_rows(predictions: Predictions, truth: ImageTruth) -> NDArray[np.float64]:
+    rows = np.asarray(predictions.get((truth.event, truth.name), np.zeros((0, 5))), np.float64)
+    return rows[np.argsort(-rows[:, 4], kind="stable")]
+
+
+def _by_height(matches: Sequence[Matches], truths: Sequence[ImageTruth]) -> list[Part]:
+    parts = []
+    for low, high in HEIGHTS:
+        masks = [t.counted[_SUBSET] & (t.boxes[:, 3] >= low) & (t.boxes[:, 3] < high) for t in truths]
+        found = curve(matches, masks)
+        name = f"{low} to {high} px" if np.isfinite(high) else f"over {low} px"
+        parts.append(Part(name, found.faces, found.ap))
+    return parts
+
+
+def _by_event(matches: Sequence[Matches], truths: Sequence[ImageTruth]) -> list[Part]:
+    places = defaultdict(list)
+    for i, truth in enumerate(truths):
+        places[truth.event].append(i)
+    parts = []
+    for event, chosen in places.items():
+        found = curve([matches[i] for i in chosen], [truths[i].counted[_SUBSET] for i in chosen])
+        parts.append(Part(event, found.faces, found.ap))
+    return sorted(parts, key=lambda part: part.ap)
+
+
+def _few_alarms(
+    matches: Sequence[Matches], truths: Sequence[ImageTruth], raw: Sequence[NDArray[np.float64]]
+) -> tuple[dict[str, float], float]:
+    """Recall by subset where false alarms reach one in ten pictures, and that score."""
+    pairs = list(zip(raw, matches, strict=True))
+    alarms = np.sort(np.concatenate([[0.0], *(rows[m.face < 0, 4] for rows, m in pairs)]))[::-1]
+    allowed = int(len(truths) * FALSE_ALARMS_PER_IMAGE)
+    threshold = float(alarms[min(allowed, len(alarms) - 1)])
+    recall = {}
+    for subset in truths[0].counted if truths else ():
+        found = faces = 0
+        for (rows, m), truth in zip(pairs, truths, strict=True):
+            above = np.unique(m.face[(rows[:, 4] > threshold) & (m.face >= 0)])
+            found += int(truth.counted[subset][above].sum())
+            faces += int(truth.counted[subset].sum())
+        recall[subset] = found / max(faces, 1)
+    return recall, threshold
+
+
+def _calibration(
+    matches: Sequence[Matches], truths: Sequence[ImageTruth], raw: Sequence[NDArray[np.float64]]
+) -> list[Bin]:
+    """Precision by score. Detections on ignored faces are left out, as in AP."""
+    scores, right = [np.zeros(0)], [np.zeros(0, bool)]
+    for rows, match, truth in zip(raw, matches, truths, strict=True):
+        on = match.face >= 0
+        counts = ~on
+        counts[on] = truth.counted[_SUBSET][match.face[on]]
+        scores.append(rows[counts, 4])
+        right.append(on[counts])
+    score, good = np.concatenate(scores), np.concatenate(right)
+    place = np.minimum((score * _BINS).astype(int), _BINS - 1)
+    return [
+        Bin(
+            i / _BINS,
+            (i + 1) / _BINS,
+            int(n),
+            float(score[place == i].mean()),
+            float(good[place == i].mean()),
+        )
+        for i in range(_BINS)
+        if (n := int((place == i).sum()))
+    ]
+
+
+def _misses(
+    matches: Sequence[Matches],
+    truths: Sequence[ImageTruth],
+    raw: Sequence[NDArray[np.float64]],
+    threshold: float,
+) -> list[Failure]:
+    """Counted faces that no detection above the threshold meets, tallest first."""
+    missed = []
+    for i, (rows, match, truth) in enumerate(zip(raw, matches, truths, strict=True)):
+        lost = truth.counted[_SUBSET].copy()
+        lost[match.face[(rows[:, 4] > threshold) & (match.face >= 0)]] = False
+        missed += [Failure(i, _box(truth.boxes[k]), 0.0) for k in np.flatnonzero(lost)]
+    return sorted(missed, key=lambda failure: -failure.box[3])
+
+
+def _alarms(
+    matches: Sequence[Matches], truths: Sequence[ImageTruth], raw: Sequence[NDArray[np.float64]]
+) -> list[Failure]:
+    """Detections that meet no labelled face, surest first. Some of them are faces that nobody labelled."""
+    alarms = [
+        Failure(i, _box(rows[k]), float(rows[k, 4]))
+        for i, (rows, match) in enumerate(zip(raw, matches, strict=True))
+        for k in np.flatnonzero(match.face < 0)
+        if len(truths[i].boxes)
+    ]
+    return sorted(alarms, key=lambda failure: -failure.score)
+
+
+def _box(row: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    x, y, w, h = (float(v) for v in row[:4])
+    return x, y, w, h
