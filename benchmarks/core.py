@@ -1,152 +1,139 @@
-"""What `featherface detect` costs beside the network: decoding, start-up, memory.
+"""What everything around the network costs, and suppression alone.
 
-    python benchmarks/core.py [--json FILE]
+    python benchmarks/core.py --repeats 30 --json core.json
 
-Run it on an otherwise idle machine; every figure is of one thread and says what it is.
+The photo is 640x640 with ten faces, composed of the portraits in examples/ and read from JPEG bytes, as a
+photo is. Network alone and whole detection alternate, so that a slow moment of the machine meets both; the
+figures are medians, and the overhead is the median of the differences within a turn.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
-import tempfile
+import os
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from featherface import Detector
 from featherface.boxes import nms
-from featherface.images import read_image, resize
+from featherface.images import read_image, to_input
 from featherface.priors import prior_boxes
 
-ROOT = Path(__file__).resolve().parents[1]
-SHEET = ROOT / "examples" / "contact_sheet.jpg"
-REPEATS = 30
-CHILD = """
-import resource, sys
-from featherface.cli import main
-sys.argv = ["featherface", *{arguments!r}]
-try:
-    main()
-except SystemExit as stopped:
-    assert not stopped.code, stopped.code
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
-"""
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+SIDE, COLUMNS, FACES = 640, 4, 10
+CANDIDATES = 5000
+WARM_UP = 3
 
 
 def main() -> None:
-    """Measure all and print a table."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--model", default="v2")
+    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--threads", type=int, help="of the network; all cores when not given")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
-    measured = {**overhead(), **suppression(), **startup()}
-    with tempfile.TemporaryDirectory() as folder:
-        measured |= memory(Path(folder))
-    for name, value in measured.items():
-        print(f"{name:62s} {value:10.3f}")
+
+    detector = Detector(arguments.model, threads=arguments.threads)
+    figures = {
+        "cores": os.cpu_count(),
+        "threads": arguments.threads,
+        "repeats": arguments.repeats,
+        **overhead(detector, arguments.repeats),
+        **suppression(arguments.repeats),
+    }
+    for name, value in figures.items():
+        print(f"{name:32} {value:.3f}" if isinstance(value, float) else f"{name:32} {value}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def best(run: Callable[[], object], repeats: int = REPEATS) -> float:
-    """The median of the seconds that a call takes, after two that do not count."""
-    times = []
-    for turn in range(repeats + 2):
-        start = time.perf_counter()
-        run()
-        if turn >= 2:
-            times.append(time.perf_counter() - start)
-    return float(np.median(times))
-
-
-def overhead() -> dict[str, float]:
-    """Everything but the network on a 640x640 photo with about ten faces: from file to Detections."""
-    image = resize(read_image(SHEET)[:, 250:890], 640, 640)
-    faces = len(Detector(threads=1).detect(image))
-    _, coded = cv2.imencode(".jpg", image[..., ::-1])
-    data, detector = coded.tobytes(), Detector(threads=1)
-    session = detector.session
-    spent = [0.0]
-    run = session.run
-
-    def timed(images):  # type: ignore[no-untyped-def]
-        start = time.perf_counter()
-        out = run(images)
-        spent[0] += time.perf_counter() - start
-        return out
-
-    session.run = timed  # type: ignore[method-assign]
-    network, rest = [], []
-    for turn in range(REPEATS + 2):
-        spent[0], start = 0.0, time.perf_counter()
-        detector.detect(data)
-        whole = time.perf_counter() - start
-        if turn >= 2:
-            network.append(spent[0])
-            rest.append(whole - spent[0])
+def overhead(detector: Detector, repeats: int) -> dict[str, Any]:
+    """Milliseconds of the network and of all else on the photo, and which step takes how much of that."""
+    photo = ten_faces()
+    found = detector.detect(photo)
+    assert len(found) == FACES, f"{len(found)} faces in a picture of {FACES}"
+    picture = read_image(photo)
+    images = to_input(picture, detector.session.spec.pad_multiple)
+    turns = []
+    for _ in range(repeats + WARM_UP):
+        turns.append((timed(lambda: detector.session.run(images)), timed(lambda: detector.detect(photo))))
+    network, whole = zip(*turns[WARM_UP:], strict=True)
+    around = statistics.median(w - n for n, w in zip(network, whole, strict=True))
+    middle = statistics.median(network)
+    read = median(lambda: read_image(photo), repeats)
+    fill = median(lambda: to_input(picture, detector.session.spec.pad_multiple), repeats)
     return {
-        f"640x640 photo, {faces} faces: network, ms": float(np.median(network)) * 1000,
-        f"640x640 photo, {faces} faces: all the rest, ms": float(np.median(rest)) * 1000,
-        "the rest over the network": float(np.median(rest) / np.median(network)),
+        "faces": len(found),
+        "network_ms": middle,
+        "whole_ms": statistics.median(whole),
+        "around_the_network_ms": around,
+        "around_share_of_network": around / middle,
+        "read_jpeg_ms": read,
+        "to_input_ms": fill,
+        "decode_and_suppress_ms": around - read - fill,
+        "priors_again_ms": median(lambda: build_priors(detector), repeats),
     }
 
 
-def suppression() -> dict[str, float]:
-    """NMS of 5,000 candidates in crowds of different density, and the priors of a size seen before."""
-    out = {}
+def suppression(repeats: int) -> dict[str, float]:
+    """Milliseconds for 5,000 candidates: scattered, and heaped as a network leaves them round ten faces."""
     rng = np.random.default_rng(0)
-    for faces in (100, 500, 5000):
-        centres = rng.uniform(0, 1000, (faces, 2))[rng.integers(0, faces, 5000)] + rng.normal(0, 2, (5000, 2))
-        half = rng.uniform(8, 30, (5000, 1))
-        boxes = np.hstack([centres - half, centres + half]).astype(np.float32)
-        scores = rng.uniform(0.02, 1, 5000).astype(np.float32)
-        out[f"NMS of 5,000 candidates around {faces:,} faces, 750 kept at most, ms"] = (
-            best(lambda b=boxes, s=scores: nms(b, s, 0.4, 750)) * 1000
-        )
-    strides, sizes = (8, 16, 32), ((16, 32), (64, 128), (256, 512))
-    out["prior boxes of a size seen before, ms"] = best(lambda: prior_boxes(640, 640, strides, sizes)) * 1000
-    return out
-
-
-def startup() -> dict[str, float]:
-    """Import time over that of numpy, OpenCV and ONNX Runtime, and one photo from process start to table."""
-    code = "import time; import numpy, cv2, onnxruntime; start = time.perf_counter(); import featherface; "
-    code += "print(time.perf_counter() - start)"
-    imports = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(7)]
-    photo = str(ROOT / "examples" / "eileen_collins.jpg")
-    command = [sys.executable, "-c", "from featherface.cli import main; main()", "detect", photo]
-    seconds = best(lambda: subprocess.run(command, check=True, capture_output=True), 7)
-    return {
-        "import featherface over its three libraries, s": float(np.median(imports)),
-        "featherface detect of one 512x512 photo, whole process, s": seconds,
+    scores = rng.random(CANDIDATES, np.float32)
+    centres = {
+        "scattered": rng.uniform(0, SIDE, (CANDIDATES, 2)),
+        "heaped": rng.uniform(0, SIDE, (FACES, 2))[np.arange(CANDIDATES) % FACES]
+        + rng.normal(0, 4, (CANDIDATES, 2)),
     }
+    figures = {}
+    for name, centre in centres.items():
+        half = rng.uniform(8, 40, (CANDIDATES, 1)) / 2
+        boxes = np.concatenate([centre - half, centre + half], 1).astype(np.float32)
+        figures[f"nms_{CANDIDATES}_{name}_ms"] = median(
+            lambda boxes=boxes: nms(boxes, scores, 0.4, 750), repeats
+        )
+    return figures
 
 
-def memory(folder: Path) -> dict[str, float]:
-    """Peak resident memory of `featherface detect`, in megabytes (10^6 bytes), and seconds for large photos."""
-    photo = read_image(SHEET)
-    out = {}
-    for title, width, height, options in (
-        ("512x512", 512, 512, []),
-        ("1920x1080", 1920, 1080, []),
-        ("12 megapixels", 4000, 3000, []),
-        ("100 megapixels, --tile 1280", 11548, 8660, ["--tile", "1280"]),
-    ):
-        file = folder / f"{width}.jpg"
-        wide = np.tile(photo, (-(-height // photo.shape[0]), -(-width // photo.shape[1]), 1))[:height, :width]
-        cv2.imwrite(str(file), wide[..., ::-1])
-        del wide
-        code = CHILD.format(arguments=["detect", str(file), "--quiet", *options])
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-        out[f"detect {title}: seconds"] = time.perf_counter() - start
-        out[f"detect {title}: peak memory, MB"] = int(done.stderr.split()[-1]) * 1024 / 1e6
-    return out
+def ten_faces() -> bytes:
+    """A JPEG of 640x640 with ten faces of several sizes."""
+    names = ("eileen_collins.jpg", "grace_hopper.jpg")
+    portraits = [cv2.imread(str(EXAMPLES / name))[:400, 80:430] for name in names]
+    cell = SIDE // COLUMNS
+    canvas = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    for i in range(FACES):
+        y, x = (cell * place for place in divmod(i, COLUMNS))
+        side = cell - 8 * (i % 5)
+        canvas[y : y + side, x : x + side] = cv2.resize(
+            portraits[i % 2], (side, side), interpolation=cv2.INTER_AREA
+        )
+    return cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+
+def build_priors(detector: Detector) -> Any:
+    """The priors of a size that was seen before."""
+    return prior_boxes(SIDE, SIDE, detector.session.spec.strides, detector.session.spec.prior_sizes)
+
+
+def median(work: Callable[[], object], repeats: int) -> float:
+    """Milliseconds."""
+    return statistics.median([timed(work) for _ in range(repeats + WARM_UP)][WARM_UP:])
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Milliseconds of one run."""
+    start = time.perf_counter()
+    work()
+    return (time.perf_counter() - start) * 1000
 
 
 if __name__ == "__main__":

@@ -12,7 +12,18 @@ from featherface import __version__
 from featherface.errors import FeatherFaceError
 
 # One module per group of commands; each has `register(app)` and imports its heavy rooms inside the command.
-COMMAND_MODULES = ("detect", "models", "evaluate", "train", "dataset", "export", "benchmark", "batch", "anonymise", "video")
+COMMAND_MODULES = (
+    "detect",
+    "models",
+    "evaluate",
+    "train",
+    "dataset",
+    "export",
+    "benchmark",
+    "batch",
+    "anonymise",
+    "video",
+)
 
 
 def build_app() -> typer.Typer:

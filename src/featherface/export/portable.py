@@ -63,21 +63,23 @@ class Decoded(nn.Module):
     def __init__(self, network: nn.Module, config: ModelConfig, input_size: tuple[int, int] | None) -> None:
         super().__init__()
         self.network, self.config = network, config
-        self.priors: Tensor | None
-        self.register_buffer("priors", None if input_size is None else _priors(*input_size, config))
+        self.centres: Tensor | None
+        self.sizes: Tensor | None
+        centres, sizes = (None, None) if input_size is None else _priors(*input_size, config)
+        self.register_buffer("centres", centres)
+        self.register_buffer("sizes", sizes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scores, box_deltas, landmark_deltas = self.network(images)
-        priors = self.priors
-        if priors is None:
-            priors = _priors(images.shape[2], images.shape[3], self.config)
+        centres, sizes = self.centres, self.sizes
+        if centres is None or sizes is None:
+            centres, sizes = _priors(images.shape[2], images.shape[3], self.config)
         centre_scale, size_scale = self.config.variances
-        centres, sizes = priors[:, :2], priors[:, 2:]
-        middle = centres + box_deltas[..., :2] * centre_scale * sizes
-        half = sizes * torch.exp(box_deltas[..., 2:] * size_scale) / 2
+        shift, growth = torch.split(box_deltas, [2, 2], dim=2)
+        middle = centres[..., :2] + shift * (centre_scale * sizes[..., :2])
+        half = torch.exp(growth * size_scale) * (sizes[..., :2] / 2)
         boxes = torch.cat((middle - half, middle + half), 2)
-        points = torch.cat([centres] * 5, 1) + landmark_deltas * centre_scale * torch.cat([sizes] * 5, 1)
-        return scores, boxes, points
+        return scores, boxes, centres + landmark_deltas * (centre_scale * sizes)
 
 
 def is_deformable(model: nn.Module) -> bool:
@@ -118,13 +120,14 @@ def _difference(conv: nn.Conv2d) -> nn.Conv2d:
     return fused
 
 
-def _priors(height: int, width: int, config: ModelConfig) -> Tensor:
-    """`featherface.priors.prior_boxes` in torch: (P, 4) centre and size in pixels."""
+def _priors(height: int, width: int, config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """`featherface.priors.prior_boxes` in torch, five times over: centres and sizes (1, P, 10) in pixels."""
     levels = [
         _level(height // stride, width // stride, stride, sizes)
         for stride, sizes in zip(config.strides, config.prior_sizes, strict=True)
     ]
-    return torch.cat(levels)
+    centres, sizes = torch.split(torch.cat(levels), [2, 2], dim=1)
+    return torch.cat([centres] * 5, 1)[None], torch.cat([sizes] * 5, 1)[None]
 
 
 def _level(rows: int, columns: int, stride: int, sizes: Sequence[int]) -> Tensor:

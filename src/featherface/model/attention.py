@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from featherface.model.config import CBAM_REDUCTION
+
 
 class ChannelGate(nn.Module):
     """CBAM's channel half: one MLP over the average- and the max-pooled map (Woo 2018, section 3)."""
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int, reduction: int = CBAM_REDUCTION) -> None:
         super().__init__()
         hidden = channels // reduction
         self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))

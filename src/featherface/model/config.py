@@ -14,6 +14,9 @@ Context = Literal["plain", "deformable"]
 Shuffle = Literal["none", "channel", "block"]
 Downsample = Literal["zero_padded", "clipped"]
 
+CBAM_REDUCTION = 16
+"""CBAM's hidden channels are this many times fewer than its map's."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -21,7 +24,7 @@ class ModelConfig:
 
     name: str
     width: int
-    """Channels C of neck, context modules and heads (a multiple of 4)."""
+    """Channels C of the neck, and of context modules and heads that have none of their own (a multiple of 4)."""
     neck_cells: int
     """How many BiFPN cells follow each other."""
     backbone_attention: BackboneAttention
@@ -45,6 +48,8 @@ class ModelConfig:
         (256, 256),
     )
     """Output channels of the stem and every separable conv, stage by stage."""
+    context_widths: tuple[int, int, int] | None = None
+    """Channels of each level's context module, shuffle and heads (multiples of 4); None: all have `width`."""
     strides: tuple[int, ...] = (8, 16, 32)
     prior_sizes: tuple[tuple[int, ...], ...] = ((16, 32), (64, 128), (256, 512))
     """Sides of the square priors of each level, in pixels."""
@@ -54,14 +59,28 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.width < 8 or self.width % 4:
             raise ConfigError(f"model {self.name}: width {self.width} must be a multiple of 4, at least 8")
+        if any(w < 8 or w % 4 for w in self.level_widths):
+            raise ConfigError(
+                f"model {self.name}: context_widths {self.level_widths} must be multiples of 4, at least 8"
+            )
         if self.neck_cells < 1:
             raise ConfigError(f"model {self.name}: neck_cells must be at least 1, not {self.neck_cells}")
         if len(self.backbone_widths) != 3 or len(self.backbone_widths[0]) < 3:
             raise ConfigError(f"model {self.name}: backbone_widths must hold three stages, the first from 3")
+        if any(w < 1 for stage in self.backbone_widths for w in stage):
+            raise ConfigError(f"model {self.name}: backbone_widths must all be over 0")
+        least = CBAM_REDUCTION if self.backbone_attention == "cbam" else 1
+        if any(stage[-1] < least for stage in self.backbone_widths):
+            raise ConfigError(f"model {self.name}: a stage under CBAM ends in at least {least} channels")
         if not len(self.strides) == len(self.prior_sizes) == 3:
             raise ConfigError(f"model {self.name}: strides and prior_sizes must each name three levels")
         if len({len(sizes) for sizes in self.prior_sizes}) != 1:
             raise ConfigError(f"model {self.name}: every level needs the same number of prior sizes")
+
+    @property
+    def level_widths(self) -> tuple[int, int, int]:
+        """Channels of each level from its context module to its heads."""
+        return self.context_widths or (self.width, self.width, self.width)
 
     @property
     def priors_per_cell(self) -> int:

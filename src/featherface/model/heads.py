@@ -20,11 +20,11 @@ def _conv(context: Context, in_channels: int, out_channels: int, act: bool) -> n
 class SSH(nn.Module):
     """Receptive fields of 3, 5 and 7 from stacked 3x3 convs, concatenated (C/2 + C/4 + C/4), ReLU."""
 
-    def __init__(self, channels: int, context: Context) -> None:
+    def __init__(self, in_channels: int, channels: int, context: Context) -> None:
         super().__init__()
         quarter = channels // 4
-        self.conv3 = _conv(context, channels, channels // 2, act=False)
-        self.conv5_1 = _conv(context, channels, quarter, act=True)
+        self.conv3 = _conv(context, in_channels, channels // 2, act=False)
+        self.conv5_1 = _conv(context, in_channels, quarter, act=True)
         self.conv5_2 = _conv(context, quarter, quarter, act=False)
         self.conv7_2 = _conv(context, quarter, quarter, act=True)
         self.conv7_3 = _conv(context, quarter, quarter, act=False)

@@ -52,14 +52,14 @@ class FeatherFace(nn.Module):
         self.backbone_attention = _attention_per_level(config.backbone_attention, channels)
         self.neck = BiFPN(channels, width, config.neck_cells, config.downsample)
         self.neck_attention = _attention_per_level(config.neck_attention, (width, width, width))
-        self.context = nn.ModuleList(SSH(width, config.context) for _ in range(3))
+        levels = config.level_widths
+        self.context = nn.ModuleList(SSH(width, w, config.context) for w in levels)
         self.head_attention = nn.ModuleList(
-            SharedCoordinateAttention(width) if config.head_attention != "none" else nn.Identity()
-            for _ in range(3)
+            SharedCoordinateAttention(w) if config.head_attention != "none" else nn.Identity() for w in levels
         )
-        self.shuffle = nn.ModuleList(_SHUFFLE[config.shuffle](width) for _ in range(3))
-        self.refine_p3 = Refinement(width, width) if config.refine else None
-        self.heads = nn.ModuleList(Head(width, config.priors_per_cell) for _ in range(3))
+        self.shuffle = nn.ModuleList(_SHUFFLE[config.shuffle](w) for w in levels)
+        self.refine_p3 = Refinement(levels[0], levels[0]) if config.refine else None
+        self.heads = nn.ModuleList(Head(w, config.priors_per_cell) for w in levels)
 
     def forward(self, images: Tensor) -> Predictions:
         maps = self.features(images)

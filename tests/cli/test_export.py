@@ -1,0 +1,63 @@
+"""`featherface export` from end to end, and everything it must refuse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def test_an_export_runs_as_its_own_example_says(run, tmp_path, examples):
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    outcome = run("export", "--format", "openvino", "--input-size", "512x512", "--output", tmp_path)
+    assert outcome.code == 0
+    assert "faces: 18 of 18" in outcome.out or " at IoU over 0.95" in outcome.out
+    example = tmp_path / "v2-512x512.openvino.xml.example.py"
+    done = subprocess.run(
+        [sys.executable, example, examples / "eileen_collins.jpg"], capture_output=True, text=True, check=True
+    )
+    assert len(done.stdout.splitlines()) == 1
+    box = json.loads(done.stdout.split(" ", 1)[1].split("] [")[0] + "]")
+    assert abs(box[0] - 180) < 15 and abs(box[3] - 178) < 15
+    found = run("detect", "--model", tmp_path / "v2-512x512.openvino.xml", "--json", "-", examples)
+    assert found.code == 0 and len(json.loads(found.out)["images"]) == 3
+
+
+BAD = [
+    pytest.param(["--format", "caffe"], "no format 'caffe'; there are onnx", id="unknown format"),
+    pytest.param(["--model", "no-such"], "no-such: no such file", id="unknown model"),
+    pytest.param(["--model", "v1"], "weights do not ship", id="a layout without weights"),
+    pytest.param(["--input-size", "640"], "expected HEIGHTxWIDTH", id="half an input size"),
+    pytest.param(["--int8"], "--calibration DIR", id="int8 without pictures"),
+    pytest.param(["--int8", "--calibration", "{empty}"], "holds no pictures", id="empty calibration folder"),
+    pytest.param(["--int8", "--calibration", "{empty}/x"], "no such folder", id="no calibration folder"),
+    pytest.param(["--int8", "--fp16", "--calibration", "{empty}"], "exclude each other", id="two precisions"),
+    pytest.param(["--format", "ncnn", "--with-nms"], "no suppression", id="nms where there is none"),
+    pytest.param(["--format", "torchscript", "--photos", "{empty}/x.jpg"], "no such file", id="no photo"),
+]
+
+
+@pytest.mark.parametrize(("options", "reason"), BAD)
+def test_what_cannot_be_is_one_line_and_nothing_is_written(run, options, reason, tmp_path):
+    empty, output = tmp_path / "empty", tmp_path / "output"
+    empty.mkdir()
+    outcome = run("export", *[o.format(empty=empty) for o in options], "--output", output)
+    assert outcome.code == 1
+    assert reason in outcome.err.splitlines()[-1]
+    assert not output.exists() or list(output.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_written_is_named(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    outcome = run("export", "--format", "torchscript", "--output", tmp_path / "file")
+    assert outcome.code == 1
+    assert outcome.err.strip().endswith("file: cannot be written (File exists)")
+
+
+def test_published_weights_export_under_their_own_name(run, shared, tmp_path):
+    weights = shared / "published" / "featherface_v1_489015.pth"
+    outcome = run("export", "--model", weights, "--format", "torchscript", "--output", tmp_path)
+    assert outcome.code == 0
+    assert (tmp_path / "featherface_v1_489015.torchscript.pt").is_file()

@@ -1,0 +1,224 @@
+"""Every format says what torch says, on real photos, whatever is asked to be inside."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from featherface.boxes import decode_boxes, decode_landmarks
+from featherface.errors import ConfigError, MissingExtraError, ModelError
+from featherface.export import check, versions
+from featherface.export.export import export_model
+from featherface.export.int8 import layer_of_nodes, quantize
+from featherface.export.options import FORMATS, Options, find_format, parse_size
+from featherface.export.portable import Decoded, Portable
+from featherface.priors import prior_boxes
+from featherface.runtimes.card import card_path, sha256
+
+NEEDS = {
+    "onnx": (), "torchscript": (), "openvino": ("openvino",), "ncnn": ("ncnn", "pnnx"),
+    "litert": ("litert_torch",), "executorch": ("executorch",), "coreml": ("coremltools",),
+}  # fmt: skip
+HEAVY = pytest.mark.slow
+KINDS = [
+    pytest.param("onnx", {"input_size": (64, 96), "with_nms": True}, id="onnx: one size, suppressed"),
+    pytest.param("onnx", {}, id="onnx: any size", marks=HEAVY),
+    pytest.param(
+        "onnx", {"with_decode": True, "precision": "fp16"}, id="onnx: any size, decoded, half", marks=HEAVY
+    ),
+    pytest.param("openvino", {}, id="openvino: any size"),
+    pytest.param("openvino", {"with_nms": True}, id="openvino: any size, suppressed"),
+    pytest.param("openvino", {"input_size": (128, 160), "precision": "fp16"}, id="openvino: one size, half"),
+    pytest.param("ncnn", {}, id="ncnn: any size"),
+    pytest.param("ncnn", {"input_size": (128, 160), "with_decode": True}, id="ncnn: one size, decoded"),
+    pytest.param("torchscript", {"with_decode": True}, id="torchscript: any size, decoded"),
+    pytest.param("litert", {"input_size": (128, 160)}, id="litert", marks=HEAVY),
+    pytest.param(
+        "litert", {"input_size": (128, 160), "with_decode": True}, id="litert: decoded", marks=HEAVY
+    ),
+    pytest.param("executorch", {"input_size": (128, 160)}, id="executorch", marks=HEAVY),
+    pytest.param("coreml", {"input_size": (128, 160)}, id="coreml: structure", marks=HEAVY),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_a_format_is_written_with_all_that_belongs_to_it(name, options, plain, tmp_path):
+    for module in NEEDS[name]:
+        pytest.importorskip(module, reason=f"{module} is not installed: see docs/deployment.md")
+    chosen = Options(find_format(name), **options)
+    done = export_model(plain, "small", tmp_path, chosen)
+    about = json.loads(done.card.read_text())
+    assert about["input"]["size"] == (None if chosen.input_size is None else list(chosen.input_size))
+    assert {tmp_path / file for file in about["files"]} == {
+        path for path in tmp_path.rglob("*") if path.is_file() and path not in (done.card, done.snippet)
+    }
+    assert all(sha256(tmp_path / file) == checksum for file, checksum in about["files"].items())
+    if name != "coreml":
+        assert about["parity"]["pictures"] == (2 if chosen.input_size is None else 1)
+        assert max(about["parity"]["max_difference"].values(), default=0) < (
+            1e-3 if chosen.precision == "fp32" else 2
+        )
+    example = done.snippet.read_text()
+    assert done.model.name in example
+    assert "@" not in example.replace("@Model", "")
+    if done.snippet.suffix == ".py":
+        compile(example, str(done.snippet), "exec")
+
+
+@pytest.mark.parametrize("name", ["openvino", "ncnn", "torchscript"])
+def test_deformable_convs_are_exported_where_the_runtime_has_them(name, deformable, tmp_path):
+    for module in NEEDS[name]:
+        pytest.importorskip(module)
+    done = export_model(deformable, "bent", tmp_path, Options(find_format(name)))
+    assert max(done.parity.max_difference.values()) < 1e-3
+    kinds = {"openvino": ("v2.openvino.xml", "DeformableConvolution"), "ncnn": ("", "DeformableConv2D")}
+    if name in kinds:
+        assert kinds[name][1] in done.model.read_text()
+
+
+def test_decoding_inside_is_the_detectors_decoding(plain):
+    images = torch.rand(2, 3, 64, 96) * 255
+    network = Portable(plain)
+    raw = network(images)
+    priors = prior_boxes(64, 96, plain.config.strides, plain.config.prior_sizes)
+    for size in ((64, 96), None):
+        scores, boxes, landmarks = Decoded(network, plain.config, size)(images)
+        assert torch.equal(scores, raw[0])
+        for i in range(2):
+            expected = decode_boxes(raw[1][i].numpy(), priors, plain.config.variances)
+            np.testing.assert_allclose(boxes[i].numpy(), expected, rtol=1e-4, atol=1e-3)
+            points = decode_landmarks(raw[2][i].numpy(), priors, plain.config.variances)
+            np.testing.assert_allclose(landmarks[i].numpy(), points.reshape(-1, 10), rtol=1e-4, atol=1e-3)
+
+
+DRIFTS = [
+    pytest.param(lambda s, b, p: (s + 0.01, b, p), "scores differ from torch by", id="other scores"),
+    pytest.param(lambda s, b, p: (s, b * np.nan, p), "not finite", id="not numbers"),
+    pytest.param(lambda s, b, p: (s, b + 3, p), "are where torch has them", id="moved boxes"),
+    pytest.param(lambda s, b, p: (s[:, 1:], b, p), "has shape", id="another number of priors"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), DRIFTS)
+def test_a_file_that_drifts_is_not_written(change, reason, v2, tmp_path, monkeypatch):
+    honest = check.compare
+    monkeypatch.setattr(
+        "featherface.export.export.compare",
+        lambda run, *rest: honest(lambda images: change(*run(images)), *rest),
+    )
+    with pytest.raises(ModelError, match=reason):
+        export_model(v2, "v2", tmp_path, Options(find_format("torchscript"), input_size=(320, 320)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_older_export_stays_when_the_new_one_fails(plain, tmp_path, monkeypatch):
+    options = Options(find_format("torchscript"))
+    done = export_model(plain, "small", tmp_path, options)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(*_):
+        raise ModelError("drifted")
+
+    monkeypatch.setattr("featherface.export.export.compare", fail)
+    with pytest.raises(ModelError):
+        export_model(plain, "small", tmp_path, options)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert card_path(done.model).name in before
+
+
+LIMITS = [
+    pytest.param("litert", {}, "one input size", id="litert has no free size"),
+    pytest.param("ncnn", {"with_nms": True}, "no suppression", id="ncnn has no suppression"),
+    pytest.param("ncnn", {"with_decode": True}, "needs a fixed input size", id="ncnn decodes one size"),
+    pytest.param("onnx", {"input_size": (100, 128)}, "multiples of 32", id="a side of 100"),
+    pytest.param("coreml", {"input_size": (64, 64), "precision": "int8"}, "no int8", id="coreml int8"),
+    pytest.param("torchscript", {"precision": "fp16"}, "no fp16", id="torchscript fp16"),
+    pytest.param("onnx", {"precision": "int8"}, "--calibration", id="int8 without pictures"),
+    pytest.param("onnx", {"calibration_images": 0}, "at least 1", id="no calibration pictures"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "reason"), LIMITS)
+def test_what_a_format_cannot_do_is_said_at_once(name, options, reason):
+    with pytest.raises(ConfigError, match=reason):
+        Options(find_format(name), **options)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in FORMATS.items() if not kind.deformable])
+def test_runtimes_without_deformable_convs_refuse_them(name, deformable, tmp_path):
+    with pytest.raises(ConfigError, match="no deformable convolution"):
+        export_model(deformable, "bent", tmp_path, Options(find_format(name), input_size=(64, 64)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_of_a_deformable_network_is_refused(deformable, tmp_path, examples):
+    options = Options(find_format("onnx"), precision="int8", calibration=examples)
+    with pytest.raises(ConfigError, match="deformable convolution in int8"):
+        export_model(deformable, "bent", tmp_path, options)
+
+
+@pytest.mark.parametrize("text", ["640", "640x", "ax640", "-64x64", "64x64x3", ""])
+def test_input_sizes_that_are_none(text):
+    with pytest.raises(ConfigError, match="HEIGHTxWIDTH"):
+        parse_size(text)
+
+
+def test_a_runtime_that_is_too_old_or_missing_is_named():
+    installed = versions.installed("onnx", "no-such-package")
+    assert list(installed) == ["onnx"]
+    with pytest.raises(ModelError, match=r"onnx .* is installed; this needs 999\.0 or newer: pip install -U"):
+        versions.require("onnx", "train", "999.0")
+    with pytest.raises(MissingExtraError, match=r"pip install 'featherface\[ncnn\]'"):
+        versions.require("no-such-package", "ncnn", "1.0")
+
+
+def test_int8_leaves_the_named_layers_in_float(examples, tmp_path):
+    weights = np.random.default_rng(0).normal(0, 0.01, (3, 3, 3, 3)).astype(np.float32)
+    nodes = [
+        onnx.helper.make_node("Conv", ["images", "w"], ["a"], name="backbone.first/0", pads=[1, 1, 1, 1]),
+        onnx.helper.make_node("LeakyRelu", ["a"], ["b"], name="/1", alpha=0.1),
+        onnx.helper.make_node("Conv", ["b", "w"], ["c"], name="neck.one/2", pads=[1, 1, 1, 1]),
+        onnx.helper.make_node("Conv", ["c", "w"], ["d"], name="heads.0.conv/3", pads=[1, 1, 1, 1]),
+    ]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, "h", "w"])
+        for name in ("images", "d")
+    ]
+    graph = onnx.helper.make_graph(
+        nodes, "g", ends[:1], ends[1:], [onnx.numpy_helper.from_array(weights, "w")]
+    )
+    source, target = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    opsets = [onnx.helper.make_opsetid("", 20)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10), source)
+    assert list(layer_of_nodes(graph).values()) == [
+        "backbone.first", "backbone.first", "neck.one", "heads.0.conv"
+    ]  # fmt: skip
+    options = Options(find_format("onnx"), precision="int8", calibration=examples, calibration_images=2)
+    for stays, expected in ((None, 2), (("neck", "heads"), 1), ((), 3)):
+        quantize(source, target, replace(options, float_layers=stays))
+        made = {value: node.op_type for node in onnx.load(target).graph.node for value in node.output}
+        convs = [node for node in onnx.load(target).graph.node if node.op_type == "Conv"]
+        assert sum(made.get(node.input[1]) == "DequantizeLinear" for node in convs) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_int8_finds_the_faces(name, v2, shared, tmp_path):
+    if name == "openvino":
+        pytest.importorskip("nncf")
+    pictures = shared / "data" / "widerface" / "train"
+    options = Options(find_format(name), precision="int8", calibration=pictures, calibration_images=20)
+    done = export_model(v2, "v2", tmp_path, options)
+    assert done.parity.matched > 0.9 * done.parity.faces
+    if name == "onnx":
+        assert done.size < 700_000
+
+
+def test_replacing_an_option_checks_again():
+    with pytest.raises(ConfigError):
+        replace(Options(find_format("onnx")), input_size=(1, 1))
