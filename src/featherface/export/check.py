@@ -82,7 +82,8 @@ def compare(run: Run, model: FeatherFace, options: Options, photos: Sequence[Pat
             for name, ours, theirs in zip(names, found, expected, strict=True):
                 if ours.shape != theirs.shape:
                     raise ModelError(f"{name} has shape {ours.shape} in {where}, {theirs.shape} in torch")
-                worst[name] = max(worst[name], float(np.abs(ours - theirs).max()))
+                # np.maximum, for `max` would drop not-a-number.
+                worst[name] = float(np.maximum(worst[name], np.abs(ours - theirs).max()))
         wanted = reference.faces(expected, size, _SEEN)
         there = found[1] if options.with_nms else reference.faces(found, size, _STILL_SEEN)
         overlap = iou_matrix(wanted, there).max(1, initial=0)
@@ -95,14 +96,13 @@ def compare(run: Run, model: FeatherFace, options: Options, photos: Sequence[Pat
 
 
 def _judge(parity: Parity, limits: Limits) -> None:
+    if not all(np.isfinite(value) for value in parity.max_difference.values()):
+        raise ModelError(f"{parity.checked}: puts out values that are not finite; nothing was written")
     difference = parity.max_difference.get("scores", 0.0)
-    # Written so that not-a-number fails.
-    if not difference <= limits.scores:
+    if difference > limits.scores:
         raise ModelError(
             f"{parity.checked}: scores differ from torch by {difference:.2e}; nothing was written"
         )
-    if not all(np.isfinite(value) for value in parity.max_difference.values()):
-        raise ModelError(f"{parity.checked}: puts out values that are not finite; nothing was written")
     if parity.matched < limits.share * parity.faces:
         raise ModelError(
             f"{parity.checked}: only {parity.matched} of torch's {parity.faces} faces are where torch has them "
