@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +252,7 @@ def test_a_stream_that_goes_away_keeps_what_it_showed(images, tmp_path):
     def send():
         connection, _ = server.accept()
         connection.sendall(data)
+        time.sleep(3)  # A reset throws away what was not read yet.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
 

@@ -18,6 +18,7 @@ COMMAND_MODULES = (
     "evaluate",
     "train",
     "dataset",
+    "prune",
     "export",
     "benchmark",
     "batch",

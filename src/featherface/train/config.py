@@ -121,7 +121,7 @@ class TrainConfig:
     name: str = "run"
     """Names the output folder."""
     model: str = "v2"
-    """The preset to train."""
+    """The preset to train; `init` takes the layout of the weights that `init` names."""
     init: str = "random"
     """`random`, `imagenet:<file>`, `published:<file>`, or a weights file (.safetensors)."""
     output: str = "runs"

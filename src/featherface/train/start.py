@@ -15,11 +15,17 @@ from featherface.model.weights import load_weights
 
 
 def starting_point(init: str, model: str, pictures: Callable[[], Sequence[Tensor]]) -> FeatherFace:
-    """The network that `init` describes, in the layout of the preset `model`.
+    """The network that `init` describes, in the layout of the preset `model`, or in its own when that is "init".
 
     `pictures` gives normalised inputs (1, 3, H, W) when weight surgery needs them. Raises ConfigError for
     an unknown `init`, ModelError for a file that cannot be read or does not fit.
     """
+    if model == "init":
+        if Path(init).suffix != ".safetensors":
+            raise ConfigError(
+                f'model = "init" takes the layout of a weights file; init = {init!r} names none'
+            )
+        return load_weights(init)
     config = preset(model)
     kind, _, file = init.partition(":")
     if init == "random":

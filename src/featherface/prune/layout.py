@@ -1,0 +1,80 @@
+"""From rates per part to a layout with widths as literals."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from featherface.errors import ConfigError
+from featherface.model.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Share of the channels that go, per part of the network: 0 keeps all, 0.5 removes half.
+
+    Attention has no rates of its own: its hidden channels follow the map that it stands on.
+    """
+
+    stem: float = 0.0
+    """The backbone up to stride 4."""
+    stage1: float = 0.0
+    """The backbone's other layers at stride 8."""
+    stage2: float = 0.0
+    """The backbone at stride 16."""
+    stage3: float = 0.0
+    """The backbone at stride 32."""
+    neck: float = 0.0
+    """BiFPN and the attention after it, one width for all levels."""
+    context_p3: float = 0.0
+    """SSH, shuffle and head inputs at stride 8."""
+    context_p4: float = 0.0
+    """The same at stride 16."""
+    context_p5: float = 0.0
+    """The same at stride 32."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            rate = getattr(self, field.name)
+            if not 0 <= rate < 1:
+                raise ConfigError(f"rates.{field.name} = {rate}: must be at least 0 and under 1")
+
+
+_STEM_LAYERS = 4  # of stage 1: the layers that end at stride 4
+
+
+def pruned_layout(config: ModelConfig, rates: Rates, name: str, multiple: int = 8) -> ModelConfig:
+    """The layout that `rates` leave of `config`, widths rounded to a `multiple` that suits the kernels.
+
+    Raises ConfigError when a part would lose all its channels.
+    """
+    stage1, stage2, stage3 = config.backbone_widths
+
+    def left(width: int, rate: float, part: str) -> int:
+        wanted = int(width * (1 - rate) / multiple + 0.5) * multiple
+        if wanted < 1:
+            raise ConfigError(
+                f"rates.{part} = {rate}: leaves none of {width} channels (multiples of {multiple})"
+            )
+        return min(width, wanted)
+
+    def stage(widths: tuple[int, ...], rate: float, part: str) -> tuple[int, ...]:
+        return tuple(left(width, rate, part) for width in widths)
+
+    p3, p4, p5 = config.level_widths
+    return dataclasses.replace(
+        config,
+        name=name,
+        width=left(config.width, rates.neck, "neck"),
+        backbone_widths=(
+            stage(stage1[:_STEM_LAYERS], rates.stem, "stem")
+            + stage(stage1[_STEM_LAYERS:], rates.stage1, "stage1"),
+            stage(stage2, rates.stage2, "stage2"),
+            stage(stage3, rates.stage3, "stage3"),
+        ),
+        context_widths=(
+            left(p3, rates.context_p3, "context_p3"),
+            left(p4, rates.context_p4, "context_p4"),
+            left(p5, rates.context_p5, "context_p5"),
+        ),
+    )
