@@ -52,8 +52,9 @@ def test_the_pruned_network_computes_what_the_masked_one_does(model, rates):
     layout = pruned_layout(model.config, rates, "small")
     channels = doomed(model, layout)
     images = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(1)) * 255 - 110
+    networks = masked(model, channels), removed(model, channels, layout)
     with torch.inference_mode():
-        expected, found = masked(model, channels)(images), removed(model, channels, layout)(images)
+        expected, found = (network(images) for network in networks)
     for ours, theirs in zip(found, expected, strict=True):
         scale = float(theirs.abs().max())
         assert float((ours - theirs).abs().max()) < 1e-5 * max(scale, 1)

@@ -82,7 +82,8 @@ class Traced:
                     delattr(module, weight)
                     module.register_buffer(weight, value.data)
         images = torch.zeros(1, 3, 64, 64)
-        self.graph = pruning.DependencyGraph().build_dependency(self.network, images)
+        with torch.enable_grad():  # it follows the graph of gradients
+            self.graph = pruning.DependencyGraph().build_dependency(self.network, images)
         self.modules = dict(self.network.named_modules())
         self.names = {module: name for name, module in self.modules.items()}
         self.importance = pruning.importance.FPGMImportance(group_reduction="mean", normalizer="mean")

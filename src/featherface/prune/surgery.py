@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import torch
@@ -11,6 +12,8 @@ from featherface.errors import ConfigError
 from featherface.model.config import ModelConfig
 from featherface.model.network import FeatherFace, build
 from featherface.prune.groups import Traced, shuffled, widths
+
+_WIDTHS = ("name", "width", "backbone_widths", "context_widths")
 
 
 def doomed(model: FeatherFace, target: ModelConfig) -> dict[str, list[int]]:
@@ -93,7 +96,7 @@ def _makers(traced: Traced, layer: str, gone: list[int]) -> Iterator[tuple[str, 
 
 def _losses(config: ModelConfig, target: ModelConfig) -> Iterator[tuple[str, int]]:
     before, after = list(widths(config)), list(widths(target))
-    if [w.layer for w in before] != [w.layer for w in after]:
+    if dataclasses.replace(target, **{field: getattr(config, field) for field in _WIDTHS}) != config:
         raise ConfigError(f"model {target.name}: is not {config.name} with fewer channels")
     for old, new in zip(before, after, strict=True):
         if new.channels > old.channels:
