@@ -1,0 +1,114 @@
+"""Several detectors on the same pictures in the same run: AP, size, and latency in turns on one thread."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from featherface.detections import Detections
+from featherface.evaluate.run import EvaluationSet, to_rows
+from featherface.evaluate.wider import evaluate
+from featherface.images import Image, read_image
+
+_BLOCK = 3
+"""Runs of one detector before the next has its turn: a slow moment of the machine then hits all alike."""
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A detector to compare. Its functions must be safe to call from several threads, one-threaded themselves."""
+
+    name: str
+    detect: Callable[[Image], Detections]
+    """A picture (H, W, 3) RGB in memory to its faces, score 0.02 and more."""
+    prepare: Callable[[Image], Callable[[], object]]
+    """A picture to a function that runs the network alone on it, made ready beforehand."""
+    file: Path
+    parameters: int | None = None
+    multiply_adds: int | None = None
+    """At 640x640."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Milliseconds: median and quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One detector's figures."""
+
+    name: str
+    ap: dict[str, float]
+    parameters: int | None
+    multiply_adds: int | None
+    file_bytes: int
+    network_ms: Spread
+    whole_ms: Spread
+
+
+def compare(
+    candidates: Sequence[Candidate],
+    pictures: EvaluationSet,
+    photo: Image,
+    repeats: int,
+    progress: Callable[[], None] = lambda: None,
+) -> list[Compared]:
+    """AP of every candidate on `pictures` (`progress` after each), and its latency on `photo`."""
+    network = time_in_turns([c.prepare(photo) for c in candidates], repeats)
+    whole = time_in_turns([_bound(c, photo) for c in candidates], repeats)
+    aps = [average_precision(c, pictures, progress) for c in candidates]
+    return [
+        Compared(c.name, ap, c.parameters, c.multiply_adds, c.file.stat().st_size, n, w)
+        for c, ap, n, w in zip(candidates, aps, network, whole, strict=True)
+    ]
+
+
+def average_precision(
+    candidate: Candidate, pictures: EvaluationSet, progress: Callable[[], None] = lambda: None
+) -> dict[str, float]:
+    """AP per subset at the pictures' original size."""
+
+    def look(path: Path) -> Detections:
+        found = candidate.detect(read_image(path))
+        progress()
+        return found
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        found = list(pool.map(look, pictures.paths))
+    rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
+    return evaluate(rows, pictures.truths).ap
+
+
+def time_in_turns(functions: Sequence[Callable[[], object]], repeats: int) -> list[Spread]:
+    """Milliseconds of each function over `repeats` runs, a few of each in turn."""
+    times: list[list[float]] = [[] for _ in functions]
+    for function in functions:
+        for _ in range(_WARM_UP):
+            function()
+    while len(times[-1]) < repeats:
+        for function, taken in zip(functions, times, strict=True):
+            for _ in range(_BLOCK):
+                start = time.perf_counter()
+                function()
+                taken.append(1e3 * (time.perf_counter() - start))
+    return [_spread(taken) for taken in times]
+
+
+def _bound(candidate: Candidate, photo: Image) -> Callable[[], object]:
+    return lambda: candidate.detect(photo)
+
+
+def _spread(values: list[float]) -> Spread:
+    low, median, high = statistics.quantiles(values, n=4)
+    return Spread(median, low, high)
