@@ -16,6 +16,7 @@ COMMAND_MODULES = (
     "detect",
     "models",
     "evaluate",
+    "compare",
     "train",
     "dataset",
     "prune",

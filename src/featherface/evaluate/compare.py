@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from featherface.detections import Detections
 from featherface.evaluate.run import EvaluationSet, to_rows
 from featherface.evaluate.wider import evaluate
-from featherface.images import Image, read_image
+from featherface.images import Image, read_image, resize
 
 _BLOCK = 3
 """Runs of one detector before the next has its turn: a slow moment of the machine then hits all alike."""
@@ -103,6 +105,14 @@ def time_in_turns(functions: Sequence[Callable[[], object]], repeats: int) -> li
                 function()
                 taken.append(1e3 * (time.perf_counter() - start))
     return [_spread(taken) for taken in times]
+
+
+def square(path: Path, side: int = 640) -> Image:
+    """A picture resized and cut to `side` x `side`, for latency."""
+    image = read_image(path)
+    factor = side / min(image.shape[:2])
+    height, width = (max(side, round(length * factor)) for length in image.shape[:2])
+    return np.ascontiguousarray(resize(image, width, height)[:side, :side])
 
 
 def _bound(candidate: Candidate, photo: Image) -> Callable[[], object]:

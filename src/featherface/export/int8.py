@@ -52,13 +52,16 @@ class Sensitivity:
 
 
 def convert_int8(model: FeatherFace, target: Path, options: Options) -> None:
-    """Write the quantized file."""
+    """Write the quantized file; what stays float in it is stored in half size."""
+    from featherface.export.onnx_variants import halve_weights
+
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "float.onnx"
         _write_float(model, source, options)
         quantize(source, target, options)
     graph = onnx.load(target)
     _share_constants(graph.graph)
+    halve_weights(graph.graph)
     describe(graph, model, model.config.name)
     onnx.save(graph, target)
 

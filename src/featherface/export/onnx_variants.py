@@ -47,7 +47,7 @@ def build(model: FeatherFace, options: Options) -> onnx.ModelProto:
     if options.with_nms:
         _add_nms(graph.graph, options)
     if options.precision == "fp16":
-        _halve_weights(graph.graph)
+        halve_weights(graph.graph)
     onnx.checker.check_model(graph)
     return graph
 
@@ -97,7 +97,7 @@ def _add_nms(graph: onnx.GraphProto, options: Options) -> None:
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["faces", *width]))
 
 
-def _halve_weights(graph: onnx.GraphProto) -> None:
+def halve_weights(graph: onnx.GraphProto) -> None:
     """Store large weights as float16; the runtime widens them once, when it loads the file."""
     for tensor in graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _SMALL:

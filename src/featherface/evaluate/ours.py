@@ -1,0 +1,39 @@
+"""Models of ours, and any file the detector opens, as candidates of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from featherface.detector import Detector
+from featherface.evaluate.compare import Candidate
+from featherface.evaluate.onnx_size import onnx_size
+from featherface.evaluate.protocol import protocol
+from featherface.images import Image, to_input
+from featherface.runtime import open_session
+from featherface.zoo import find_model, list_models
+
+
+def our_candidate(model: str) -> Candidate:
+    """A shipped model by name, or a model file; protocol `original`, one thread.
+
+    Raises ModelError when there is none such or it cannot be run.
+    """
+    how = protocol("original")
+    file = Path(find_model(model))
+    session = open_session(file, threads=1)
+    detector = Detector(
+        session,
+        score_threshold=how.score_threshold,
+        iou_threshold=how.iou_threshold,
+        max_detections=how.max_detections,
+    )
+
+    def prepare(image: Image) -> Callable[[], object]:
+        images = to_input(image, session.spec.pad_multiple, session.spec.input_size)
+        return lambda: session.run(images)
+
+    shipped = {info.name: info.parameters for info in list_models()}
+    weights, operations = onnx_size(file) if file.suffix == ".onnx" else (None, None)
+    name = model if model in shipped else file.stem
+    return Candidate(name, detector.detect, prepare, file, shipped.get(model, weights), operations)
