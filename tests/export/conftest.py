@@ -9,7 +9,7 @@ import torch
 
 from featherface.export.export import export_model
 from featherface.export.options import Options, find_format
-from featherface.model import ModelConfig, build
+from featherface.model import PRESETS, ModelConfig, build
 from featherface.model.weights import load_weights
 from featherface.zoo import WEIGHTS
 
@@ -26,8 +26,12 @@ def small(**changes):
         "downsample": "clipped",
         "backbone_widths": ((8, 8, 8, 8, 16, 16), (16,), (16,)),
     }
+    return without_faces(ModelConfig(**{**layout, **changes}))
+
+
+def without_faces(config):
     torch.manual_seed(0)
-    model = build(ModelConfig(**{**layout, **changes})).eval()
+    model = build(config).eval()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_var, 0.1, 1.0)
@@ -51,6 +55,12 @@ def deformable():
         if "offset_conv.weight" in name:
             torch.nn.init.normal_(parameter, 0, 0.02)
     return model
+
+
+@pytest.fixture(scope="session")
+def untrained_v1():
+    """The paper's layout; its weights were never published."""
+    return without_faces(PRESETS["v1"])
 
 
 @pytest.fixture(scope="session")

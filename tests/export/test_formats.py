@@ -17,6 +17,7 @@ from featherface.export.export import export_model
 from featherface.export.int8 import layer_of_nodes, quantize
 from featherface.export.options import FORMATS, Options, find_format, parse_size
 from featherface.export.portable import Decoded, Portable
+from featherface.model import published
 from featherface.priors import prior_boxes
 from featherface.runtimes.card import card_path, sha256
 
@@ -31,7 +32,7 @@ KINDS = [
     pytest.param(
         "onnx", {"with_decode": True, "precision": "fp16"}, id="onnx: any size, decoded, half", marks=HEAVY
     ),
-    pytest.param("openvino", {}, id="openvino: any size"),
+    pytest.param("openvino", {}, id="openvino: any size", marks=HEAVY),
     pytest.param("openvino", {"with_nms": True}, id="openvino: any size, suppressed"),
     pytest.param("openvino", {"input_size": (128, 160), "precision": "fp16"}, id="openvino: one size, half"),
     pytest.param("ncnn", {}, id="ncnn: any size"),
@@ -70,15 +71,30 @@ def test_a_format_is_written_with_all_that_belongs_to_it(name, options, plain, t
         compile(example, str(done.snippet), "exec")
 
 
-@pytest.mark.parametrize("name", ["openvino", "ncnn", "torchscript"])
+@pytest.mark.parametrize("name", [pytest.param("onnx", marks=HEAVY), "openvino", "ncnn", "torchscript"])
 def test_deformable_convs_are_exported_where_the_runtime_has_them(name, deformable, tmp_path):
     for module in NEEDS[name]:
         pytest.importorskip(module)
     done = export_model(deformable, "bent", tmp_path, Options(find_format(name)))
     assert max(done.parity.max_difference.values()) < 1e-3
-    kinds = {"openvino": ("v2.openvino.xml", "DeformableConvolution"), "ncnn": ("", "DeformableConv2D")}
-    if name in kinds:
-        assert kinds[name][1] in done.model.read_text()
+    operators = {"onnx": b"DeformConv", "openvino": b"DeformableConvolution", "ncnn": b"DeformableConv2D"}
+    assert name not in operators or operators[name] in done.model.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx", "openvino", "ncnn"])
+@pytest.mark.parametrize("source", ["published", "preset"])
+def test_v1_is_exported_as_the_baseline(name, source, request, tmp_path):
+    for module in NEEDS[name]:
+        pytest.importorskip(module)
+    if source == "published":
+        path = request.getfixturevalue("shared") / "published" / "featherface_v1_489015.pth"
+        network, faces = published.load(path), 10
+    else:
+        network, faces = request.getfixturevalue("untrained_v1"), 0
+    done = export_model(network, "v1", tmp_path, Options(find_format(name)))
+    assert done.parity.matched_at_iou_95 == done.parity.faces >= faces
+    assert max(done.parity.max_difference.values()) < 1e-3
 
 
 def test_decoding_inside_is_the_detectors_decoding(plain):
