@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from featherface import Detector
 from featherface.anonymise import anonymise_photo
 from featherface.anonymise.metadata import clean_exif
+from featherface.anonymise.photo import anonymise_bytes
 from featherface.cli.app import build_app
 from featherface.errors import FeatherFaceError
 
@@ -215,3 +216,10 @@ def test_bad_options(examples, tmp_path, options, reason):
     assert result.exit_code != 0
     assert isinstance(result.exception, FeatherFaceError) and reason in str(result.exception)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".jpg", ".webp", ".bmp"])
+def test_a_picture_of_one_pixel_is_a_picture(suffix):
+    data = cv2.imencode(suffix, np.zeros((1, 1, 3), np.uint8))[1].tobytes()
+    done = anonymise_bytes(data, "dot", suffix, Detector())
+    assert done.picture.shape == (1, 1, 3) and len(done.found) == 0

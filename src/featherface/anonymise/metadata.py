@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from featherface.errors import ConfigError, ImageError
+from featherface.image_headers import declared_size
 from featherface.images import Image, encode_image
 
 _ORIENTATION = 0x0112
@@ -17,6 +18,8 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _JPEG_QUALITY = 95
 # Formats whose encoder in OpenCV takes metadata.
 _CARRIES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif"})
+
+_EIGHTH_IS_SOME = 16
 
 Metadata = dict[int, bytes]
 """OpenCV's metadata types (IMAGE_METADATA_...) and their content."""
@@ -34,7 +37,10 @@ def kept_metadata(data: bytes, *, everything: bool) -> Metadata:
     wanted = {cv2.IMAGE_METADATA_ICCP}
     if everything:
         wanted |= {cv2.IMAGE_METADATA_EXIF, cv2.IMAGE_METADATA_XMP}
-    _, kinds, blocks = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_8)
+    # The pixels are not looked at; but an eighth of a picture of a few pixels would be none.
+    small = min(declared_size(data) or (0,)) < _EIGHTH_IS_SOME
+    how = cv2.IMREAD_COLOR if small else cv2.IMREAD_REDUCED_COLOR_8
+    _, kinds, blocks = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), how)
     found = {
         int(kind): np.asarray(block, np.uint8).tobytes() for kind, block in zip(kinds, blocks, strict=True)
     }

@@ -25,6 +25,7 @@ COMMAND_MODULES = (
     "batch",
     "anonymise",
     "video",
+    "serve",
 )
 
 

@@ -1,0 +1,148 @@
+"""`featherface serve`: the detector as an HTTP service."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from featherface.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from featherface.serve.app import Hiding
+
+_SETTINGS = "FEATHERFACE_SERVE_SETTINGS"
+TOKEN = "FEATHERFACE_TOKEN"
+_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".bmp": "image/bmp"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(serve)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    model: Annotated[str, typer.Option(help="A shipped model or a model file.")] = "v2",
+    workers: Annotated[int, typer.Option(help="Processes, each with its own model and limits.", min=1)] = 1,
+    cores: Annotated[int, typer.Option(help="Pictures side by side in a process; 0: one a core.")] = 0,
+    max_bytes: Annotated[int, typer.Option(help="Largest body.")] = 20_000_000,
+    max_pixels: Annotated[int, typer.Option(help="Largest picture.")] = 50_000_000,
+    max_requests: Annotated[int, typer.Option(help="Requests in hand before 429.")] = 32,
+    timeout: Annotated[float, typer.Option(help="Seconds for a body, and for its pictures.")] = 30.0,
+    token_file: Annotated[
+        Path | None, typer.Option(help=f"File with a bearer token that requests must carry; or set {TOKEN}.")
+    ] = None,
+) -> None:
+    """Serve detection and anonymising over HTTP, with a page at / and its description at /docs."""
+    from featherface.runtime import open_session
+    from featherface.zoo import find_model
+
+    try:
+        import uvicorn
+
+        from featherface.serve.settings import Settings
+    except ImportError as error:
+        raise MissingExtraError(error.name or "fastapi", "serve") from error
+    settings = Settings(
+        model=model,
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+        max_requests=max_requests,
+        timeout=timeout,
+        cores=cores,
+        token=_token(token_file),
+    )
+    open_session(find_model(model), threads=1)  # what is wrong with it is said before anything listens
+    _check_free(host, port)
+    os.environ[_SETTINGS] = settings.to_json()
+    typer.echo(f"listening on http://{host}:{port}", err=True)
+    uvicorn.run(
+        "featherface.cli.serve:application",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        log_config=_LOGGING,
+        timeout_graceful_shutdown=int(timeout) + 1,
+        timeout_keep_alive=15,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+
+
+def application() -> FastAPI:
+    """What every worker process runs."""
+    from featherface.serve.app import create_app
+    from featherface.serve.settings import Settings
+
+    settings = Settings.from_json(os.environ[_SETTINGS])
+    return create_app(settings, make_anonymise(settings.model))
+
+
+def make_anonymise(model: str):  # type: ignore[no-untyped-def]  # its type lives in an optional extra
+    """The service's `Anonymise`, from the room that knows how: rooms do not import each other."""
+    from featherface.anonymise.hide import Style
+    from featherface.anonymise.photo import anonymise_bytes
+    from featherface.detector import Detector
+    from featherface.runtime import open_session
+    from featherface.zoo import find_model
+
+    session = open_session(find_model(model), threads=1)
+
+    def anonymise(data: bytes, name: str, how: Hiding) -> tuple[bytes, str, int]:
+        detector = Detector(session, score_threshold=how.score_threshold)
+        style = Style(method=how.method, shape=how.shape, grow=how.grow)  # type: ignore[arg-type]
+        done = anonymise_bytes(data, name, _suffix(data), detector, style)
+        return done.data, _TYPES[done.suffix], len(done.found)
+
+    return anonymise
+
+
+def _suffix(data: bytes) -> str:
+    """The format by the first bytes; what is none of these comes back as PNG."""
+    if data.startswith(b"\xff\xd8"):
+        return ".jpg"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return ".webp"
+    return ".bmp" if data.startswith(b"BM") else ".png"
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get(TOKEN)
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"{file}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _check_free(host: str, port: int) -> None:
+    """ConfigError when the address cannot be listened on; uvicorn would say so in a stack of lines."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"{host}:{port}: cannot be listened on ({(error.strerror or str(error)).lower()})"
+        ) from error
+
+
+_LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "loggers": {
+        "featherface.serve": {"handlers": ["stderr"], "level": "INFO"},
+        "uvicorn": {"handlers": ["stderr"], "level": "WARNING"},
+    },
+}

@@ -1,0 +1,115 @@
+"""Pictures out of a request's body: raw, multipart, or a JSON list of base64."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.requests import ClientDisconnect
+
+from featherface.image_headers import declared_size
+from featherface.images import Image, decode_image
+from featherface.serve.problems import RequestError
+from featherface.serve.settings import Settings
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One picture as it came."""
+
+    name: str
+    data: bytes
+
+
+async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
+    """All pictures of a request. RequestError 400, 408, 413 or 415 for a body that is none, too slow or too large."""
+    body = await _read_body(request, settings)
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        uploads = await _from_form(request, body, settings)
+    elif kind == "application/json":
+        uploads = _from_json(body)
+    elif kind in ("", "application/octet-stream") or kind.startswith("image/"):
+        uploads = [Upload("picture", body)]
+    else:
+        raise RequestError(415, f"content-type {kind}: send image/*, multipart/form-data or application/json")
+    if not uploads:
+        raise RequestError(400, "the request holds no pictures")
+    if len(uploads) > settings.max_images:
+        raise RequestError(413, f"{len(uploads)} pictures; at most {settings.max_images} in one request")
+    return uploads
+
+
+def decode(upload: Upload, max_pixels: int) -> Image:
+    """The picture. RequestError 413 when it has too many pixels, ImageError when it is none."""
+    width, height = declared_size(upload.data) or (0, 0)
+    if width * height <= max_pixels:
+        picture = decode_image(upload.data, upload.name)
+        height, width = picture.shape[:2]
+    if width * height > max_pixels:
+        raise RequestError(413, f"{upload.name}: {width}x{height} is more than {max_pixels:,} pixels")
+    return picture
+
+
+async def _read_body(request: Request, settings: Settings) -> bytes:
+    too_large = RequestError(413, f"the body is larger than {settings.max_bytes:,} bytes")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > settings.max_bytes:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(settings.timeout):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > settings.max_bytes:
+                    raise too_large
+    except TimeoutError as error:
+        raise RequestError(408, f"the body did not arrive within {settings.timeout:g} seconds") from error
+    except ClientDisconnect as error:
+        raise RequestError(400, "the connection was closed before the body had arrived") from error
+    if not body:
+        raise RequestError(400, "the body is empty")
+    return bytes(body)
+
+
+async def _from_form(request: Request, body: bytes, settings: Settings) -> list[Upload]:
+    async def replay() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    try:
+        form = await Request(request.scope, replay).form(max_files=settings.max_images + 1, max_fields=64)
+    except Exception as error:  # the parser raises several kinds
+        raise RequestError(400, "the multipart body cannot be read") from error
+    files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+    uploads = [Upload(file.filename or "picture", await file.read()) for file in files]
+    await form.close()
+    return uploads
+
+
+def _from_json(body: bytes) -> list[Upload]:
+    """A list of base64 texts, or {"images": that list}."""
+    try:
+        values = json.loads(body)
+    except ValueError as error:
+        raise RequestError(400, f"the body is not JSON ({error})") from error
+    if isinstance(values, dict):
+        values = values.get("images")
+    if not isinstance(values, list):
+        raise RequestError(400, 'expected a list of base64 texts, or {"images": [...]}')
+    return [Upload(f"images[{i}]", _from_base64(text, i)) for i, text in enumerate(values)]
+
+
+def _from_base64(text: object, number: int) -> bytes:
+    if not isinstance(text, str):
+        raise RequestError(400, f"images[{number}] is no text; a picture is its file in base64")
+    try:
+        # A data: URL is what a browser has at hand.
+        return base64.b64decode(text.rpartition(",")[2] if text.startswith("data:") else text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(400, f"images[{number}] is not base64 ({error})") from error

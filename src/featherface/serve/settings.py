@@ -1,0 +1,54 @@
+"""What the service allows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+
+from featherface.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Model and limits of a service. ConfigError for values that make no sense."""
+
+    model: str = "v2"
+    max_bytes: int = 20_000_000
+    """Of one request's body."""
+    max_pixels: int = 50_000_000
+    """Of one picture, enlarged as the request asks."""
+    max_images: int = 32
+    """In one request."""
+    max_requests: int = 32
+    """In hand at a time; more are told to come back."""
+    timeout: float = 30.0
+    """Seconds for the body to arrive, and again for its pictures to be looked at."""
+    cores: int = 0
+    """Pictures looked at side by side, each on one thread; 0 means one a core."""
+    token: str | None = None
+    """When given, every request under /v1 must bear it."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_bytes", "max_pixels", "max_images", "max_requests", "timeout"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} = {getattr(self, name)}: must be over 0")
+        if self.cores < 0:
+            raise ConfigError(f"cores = {self.cores}: must be at least 0")
+        if self.token is not None and not self.token:
+            raise ConfigError("the token is empty")
+
+    @property
+    def lanes(self) -> int:
+        """How many pictures are looked at side by side."""
+        return self.cores or os.cpu_count() or 1
+
+    def to_json(self) -> str:
+        """For the environment of worker processes."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Settings:
+        """The inverse of `to_json`."""
+        return Settings(**json.loads(text))
