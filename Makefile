@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow check clean
+.PHONY: demo test test-slow check web web-test clean
 
 demo: $(VENV)/.core
 	$(BIN)/featherface detect examples --save out
@@ -20,6 +20,18 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+web: web/node_modules/.installed
+	cd web && npm run build
+
+web-test: web $(VENV)/.core
+	@command -v $${CHROMIUM:-/usr/bin/chromium} >/dev/null || { echo "no Chromium: apt-get install chromium, or set CHROMIUM to its path"; exit 1; }
+	cd web && npm test && FEATHERFACE=$${FEATHERFACE:-../$(BIN)/featherface} npm run e2e
+
+web/node_modules/.installed: web/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing; the page needs Node.js 20.19 or newer"; exit 1; }
+	cd web && npm ci --no-audit --no-fund
+	touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "featherface needs Python 3.11 or newer")'

@@ -26,6 +26,7 @@ COMMAND_MODULES = (
     "anonymise",
     "video",
     "serve",
+    "web",
 )
 
 

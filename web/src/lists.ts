@@ -1,0 +1,68 @@
+/** The row of photos and the table of faces. */
+
+import type { Face, Found } from "./types";
+
+export interface Photo {
+  name: string;
+  file: File;
+  picture?: ImageBitmap;
+  found?: Found;
+  error?: string;
+}
+
+const THUMBNAIL = 64;
+const TABLE_FACES = 200;
+const buttons = new WeakMap<Photo, HTMLLIElement>();
+
+/** One button a photo; pressing it selects the photo. Buttons are kept, so that the focus stays where it is. */
+export function fillShelf(
+  list: HTMLElement,
+  photos: Photo[],
+  selected: Photo | undefined,
+  select: (photo: Photo) => void,
+): void {
+  const items = photos.map((photo) => {
+    const item = buttons.get(photo) ?? newItem(photo, select);
+    buttons.set(photo, item);
+    const button = item.firstElementChild as HTMLButtonElement;
+    button.setAttribute("aria-pressed", String(photo === selected));
+    button.title = photo.name;
+    button.setAttribute("aria-label", photo.error ? `${photo.name}, ${photo.error}` : photo.name);
+    if (photo.error && !photo.picture) button.textContent = "not readable";
+    else if (photo.picture && !button.firstElementChild) button.append(thumbnail(photo.picture));
+    return item;
+  });
+  if (items.length !== list.children.length || items.some((item, i) => item !== list.children[i]))
+    list.replaceChildren(...items);
+}
+
+/** One row a face, best first. */
+export function fillTable(body: HTMLElement, faces: Face[]): void {
+  const rows = faces.slice(0, TABLE_FACES).map(({ box: [x1, y1, x2, y2], score }, i) => {
+    const row = document.createElement("tr");
+    const values = [String(i + 1), score.toFixed(3), ...[x1, y1, x2 - x1, y2 - y1].map((value) => value.toFixed(0))];
+    for (const value of values) row.insertCell().textContent = value;
+    return row;
+  });
+  body.replaceChildren(...rows);
+}
+
+function newItem(photo: Photo, select: (photo: Photo) => void): HTMLLIElement {
+  const item = document.createElement("li");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.onclick = () => select(photo);
+  item.append(button);
+  return item;
+}
+
+function thumbnail(picture: ImageBitmap): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  const scale = Math.min(1, (2 * THUMBNAIL) / picture.height);
+  canvas.width = Math.max(1, Math.round(picture.width * scale));
+  canvas.height = Math.max(1, Math.round(picture.height * scale));
+  const context = canvas.getContext("2d")!;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}

@@ -1,0 +1,225 @@
+/** The page: photos in, faces on screen, files out. */
+
+import { Camera } from "./camera";
+import { DetectorClient } from "./client";
+import { fillShelf, fillTable, type Photo } from "./lists";
+import { keepOffline } from "./offline";
+import { blurred, download, toJson } from "./save";
+import type { Detections, Engine, Found, ModelEntry } from "./types";
+import { counted, View } from "./view";
+
+const get = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
+const pick = get<HTMLButtonElement>("pick");
+const cameraButton = get<HTMLButtonElement>("camera");
+const files = get<HTMLInputElement>("files");
+const threshold = get<HTMLInputElement>("threshold");
+const size = get<HTMLSelectElement>("size");
+const modelChoice = get<HTMLSelectElement>("model");
+const blurButton = get<HTMLButtonElement>("blur");
+const jsonButton = get<HTMLButtonElement>("json");
+
+const detector = new DetectorClient();
+const view = new View(get("picture"), get("overlay"));
+const camera = new Camera(get("video"));
+const photos: Photo[] = [];
+let selected: Photo | undefined;
+let models: ModelEntry[] = [];
+let ready: Promise<unknown> = Promise.resolve();
+/** Grows when a setting makes the answers under way worthless. */
+let round = 0;
+
+function say(text: string, error = false): void {
+  const status = get("status");
+  status.textContent = text;
+  status.classList.toggle("error", error);
+}
+
+const complain = (error: unknown): void => say(error instanceof Error ? error.message : String(error), true);
+
+/** The faces that the slider lets through; they are sorted, best first. */
+function shown(found: Detections): Detections {
+  const least = Number(threshold.value);
+  return { ...found, faces: found.faces.filter(({ score }) => score >= least) };
+}
+
+async function openModel(): Promise<void> {
+  const model = models.find(({ name }) => name === modelChoice.value)!;
+  const engine = new URLSearchParams(location.search).get("engine") as Engine | null;
+  const opened = await detector.open(model, engine ?? undefined);
+  const cpu = `CPU, ${opened.threads} ${opened.threads === 1 ? "thread" : "threads"}`;
+  get("engine").textContent = opened.engine === "webgpu" ? "GPU (WebGPU)" : cpu;
+  await keepOffline(opened.keep);
+}
+
+async function addFiles(list: Iterable<File>): Promise<void> {
+  const added = [...list].map((file): Photo => ({ name: file.name || "pasted.png", file }));
+  if (added.length === 0) return;
+  stopCamera();
+  photos.push(...added);
+  select(added[0]);
+  await lookAtAll();
+}
+
+/** Looks at every photo that has no answer yet, the selected one first. */
+async function lookAtAll(): Promise<void> {
+  const mine = ++round;
+  const order = selected ? [selected, ...photos.filter((photo) => photo !== selected)] : [...photos];
+  for (const photo of order) {
+    if (mine !== round) return;
+    if (photo.found || photo.error) continue;
+    if (photo === selected) say(`Looking at ${photo.name}…`);
+    await lookAt(photo, mine);
+    if (mine === round) render();
+  }
+}
+
+async function lookAt(photo: Photo, mine: number): Promise<void> {
+  try {
+    photo.picture ??= await createImageBitmap(photo.file, { imageOrientation: "from-image" });
+  } catch {
+    photo.error = "not a picture that this browser can decode";
+    return;
+  }
+  if (photo === selected) view.show(photo.picture);
+  try {
+    await ready;
+    const found = await detector.detect(await createImageBitmap(photo.picture), Number(size.value));
+    if (mine === round) photo.found = found;
+  } catch (error) {
+    photo.error = (error as Error).message;
+  }
+}
+
+function select(photo: Photo): void {
+  selected = photo;
+  if (photo.picture) view.show(photo.picture);
+  render();
+}
+
+/** Brings the page in line with the selected photo and the slider. */
+function render(): void {
+  get("threshold-value").textContent = Number(threshold.value).toFixed(2);
+  get("stage").hidden = !camera.running && !selected?.picture;
+  fillShelf(get("photos"), camera.running ? [] : photos, selected, select);
+  get("shelf").hidden = camera.running || photos.length < 2;
+  jsonButton.disabled = camera.running || !photos.some(({ found, error }) => found ?? error);
+  blurButton.disabled = camera.running || !selected?.found;
+  if (camera.running) return;
+  if (selected?.error) say(`${selected.name}: ${selected.error}`, true);
+  if (selected?.found) present(selected.found, selected.name);
+  else get("faces").hidden = get("timing").hidden = true;
+}
+
+function present(found: Found, name: string): void {
+  const faces = shown(found);
+  view.mark(faces);
+  fillTable(get("rows"), faces.faces);
+  get("faces").hidden = faces.faces.length === 0;
+  get("timing").hidden = false;
+  get("time-total").textContent = `${found.timing.total.toFixed(0)} ms`;
+  get("time-network").textContent = `${found.timing.network.toFixed(0)} ms`;
+  if (!camera.running) say(`${counted(faces.faces.length)} in ${name}`);
+}
+
+async function toggleCamera(): Promise<void> {
+  if (camera.running) return stopCamera();
+  cameraButton.disabled = true;
+  try {
+    await ready;
+    await camera.start(lookAtFrame, (reason) => {
+      stopCamera();
+      say(reason, true);
+    });
+    cameraButton.setAttribute("aria-pressed", "true");
+    say("The camera is on. Its pictures stay in this browser.");
+    render();
+  } catch (error) {
+    complain(error);
+  }
+  cameraButton.disabled = false;
+}
+
+async function lookAtFrame(frame: ImageBitmap): Promise<void> {
+  const copy = await createImageBitmap(frame);
+  const found = await detector.detect(copy, Number(size.value) || Math.max(frame.width, frame.height));
+  if (camera.running) {
+    view.show(frame);
+    present(found, "the camera");
+  }
+  frame.close();
+}
+
+function stopCamera(): void {
+  camera.stop();
+  cameraButton.setAttribute("aria-pressed", "false");
+  say("");
+  if (selected) select(selected);
+  else render();
+}
+
+async function saveBlurred(): Promise<void> {
+  if (selected?.picture && selected.found)
+    download(...(await blurred(selected.picture, shown(selected.found), selected.name)));
+}
+
+function saveJson(): void {
+  const results = photos
+    .filter(({ found, error }) => found ?? error)
+    .map(({ name, found, error }) => ({ path: name, ...(found && { found: shown(found) }), ...(error && { error }) }));
+  download(new Blob([toJson(results)], { type: "application/json" }), "faces.json");
+}
+
+function again(): void {
+  for (const photo of photos) if (photo.picture) delete photo.found, delete photo.error;
+  void lookAtAll();
+}
+
+function listen(): void {
+  pick.onclick = () => files.click();
+  files.onchange = () => {
+    void addFiles(files.files ?? []);
+    files.value = "";
+  };
+  cameraButton.onclick = () => void toggleCamera();
+  get("sample").onclick = () =>
+    void fetch("./sample.jpg")
+      .then((response) => response.blob())
+      .then((blob) => addFiles([new File([blob], "eileen_collins.jpg", { type: "image/jpeg" })]))
+      .catch(complain);
+  threshold.oninput = render;
+  size.onchange = again;
+  modelChoice.onchange = () => {
+    ready = openModel();
+    ready.catch(complain);
+    again();
+  };
+  blurButton.onclick = () => void saveBlurred().catch(complain);
+  jsonButton.onclick = saveJson;
+  document.onpaste = (event) => void addFiles(event.clipboardData?.files ?? []);
+  listenForDrops(get("drop"));
+}
+
+function listenForDrops(curtain: HTMLElement): void {
+  document.ondragover = (event) => {
+    event.preventDefault();
+    curtain.hidden = false;
+  };
+  document.ondragleave = (event) => {
+    curtain.hidden = event.relatedTarget === null;
+  };
+  document.ondrop = (event) => {
+    event.preventDefault();
+    curtain.hidden = true;
+    void addFiles(event.dataTransfer?.files ?? []);
+  };
+}
+
+async function start(): Promise<void> {
+  models = (await (await fetch("./models.json")).json()) as ModelEntry[];
+  modelChoice.replaceChildren(...models.map(({ name, title }) => new Option(title.split(":")[0], name)));
+  await openModel();
+}
+
+listen();
+ready = start();
+ready.then(() => photos.length === 0 && say("Ready.")).catch(complain);

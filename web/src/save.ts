@@ -1,0 +1,49 @@
+/** Files for the user: a picture with its faces blurred, and the JSON that `featherface detect --json` writes. */
+
+import { hideFaces } from "./blur";
+import type { Detections } from "./types";
+
+export interface Result {
+  path: string;
+  /** Only the faces to be written. */
+  found?: Detections;
+  error?: string;
+}
+
+/** The JSON of the command line, rounded as it rounds. */
+export function toJson(results: Result[]): string {
+  const images = results.map(({ path, found, error }) => ({
+    path,
+    width: found?.width ?? null,
+    height: found?.height ?? null,
+    faces: (found?.faces ?? []).map(({ box, score, landmarks }) => ({
+      box: box.map((value) => rounded(value, 2)),
+      score: rounded(score, 5),
+      landmarks: landmarks.map((point) => point.map((value) => rounded(value, 2))),
+    })),
+    error: error ?? null,
+  }));
+  return JSON.stringify({ images }, null, 1) + "\n";
+}
+
+/** The picture with these faces hidden. It is encoded anew, so no metadata of the file is left in it. */
+export async function blurred(picture: ImageBitmap, found: Detections, name: string): Promise<[Blob, string]> {
+  const canvas = new OffscreenCanvas(picture.width, picture.height);
+  const context = canvas.getContext("2d", { willReadFrequently: true })!;
+  context.drawImage(picture, 0, 0);
+  hideFaces(context, found.faces);
+  const jpeg = /\.jpe?g$/i.test(name);
+  const blob = await canvas.convertToBlob(jpeg ? { type: "image/jpeg", quality: 0.92 } : { type: "image/png" });
+  return [blob, `${name.replace(/\.\w+$/, "")}-blurred.${jpeg ? "jpg" : "png"}`];
+}
+
+/** Hands a file to the browser's downloads. */
+export function download(blob: Blob, name: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+const rounded = (value: number, digits: number): number => Number(value.toFixed(digits));

@@ -1,0 +1,65 @@
+/** The detector's own thread: opens networks and finds faces, one request after the other. */
+
+import { decode, rescale } from "./decode";
+import { fitted, padded, Preparer } from "./pixels";
+import { openRuntime, type Runtime } from "./runtime";
+import type { Engine, Found, ModelEntry, ModelSpec, Opened } from "./types";
+
+export type Request =
+  | { kind: "open"; model: ModelEntry; url: string; engine?: Engine }
+  | { kind: "detect"; picture: ImageBitmap; longSide: number };
+export type Reply = { id: number } & ({ value: Opened | Found } | { error: string });
+
+let current: { runtime: Runtime; spec: ModelSpec } | undefined;
+const preparer = new Preparer();
+let last: Promise<void> = Promise.resolve();
+
+self.onmessage = ({ data }: MessageEvent<{ id: number } & Request>) => {
+  last = last.then(async () => {
+    try {
+      post({ id: data.id, value: data.kind === "open" ? await open(data) : await detect(data.picture, data.longSide) });
+    } catch (error) {
+      post({ id: data.id, error: error instanceof Error ? error.message : String(error) });
+    }
+  });
+};
+
+const post = (reply: Reply): void => self.postMessage(reply);
+
+async function open({ model, url, engine }: Extract<Request, { kind: "open" }>): Promise<Opened> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${model.file}: the server answers ${response.status}`);
+  const runtime = await openRuntime(new Uint8Array(await response.arrayBuffer()), engine);
+  await current?.runtime.session.release();
+  current = { runtime, spec: model.spec };
+  return { engine: runtime.engine, threads: runtime.threads, keep: runtime.keep };
+}
+
+async function detect(picture: ImageBitmap, longSide: number): Promise<Found> {
+  if (!current) throw new Error("no model is open");
+  const { runtime, spec } = current;
+  const start = performance.now();
+  const shown = fitted(picture, longSide);
+  const input = padded(shown, spec.pad_multiple);
+  const { width, height } = picture;
+  const planes = preparer.prepare(picture, shown, input);
+  picture.close();
+  const images = new runtime.ort.Tensor("float32", planes, [1, 3, input.height, input.width]);
+  const prepared = performance.now();
+  const results = await runtime.session.run({ images });
+  const ran = performance.now();
+  const values = (name: string): Float32Array => results[name].data as Float32Array;
+  const outputs = {
+    scores: values("scores"),
+    boxDeltas: values("box_deltas"),
+    landmarkDeltas: values("landmark_deltas"),
+  };
+  const faces = decode(outputs, spec, input, shown.width, shown.height);
+  const end = performance.now();
+  return {
+    width,
+    height,
+    faces: rescale(faces, width / shown.width, height / shown.height),
+    timing: { prepare: prepared - start, network: ran - prepared, decode: end - ran, total: end - start },
+  };
+}

@@ -1,0 +1,207 @@
+import { AxeBuilder } from "@axe-core/playwright";
+import { expect, type Page, test } from "@playwright/test";
+import { readFile } from "node:fs/promises";
+
+const EXAMPLES = new URL("../../../examples/", import.meta.url).pathname;
+const PORTRAIT = `${EXAMPLES}eileen_collins.jpg`;
+const SHEET = `${EXAMPLES}contact_sheet.jpg`;
+
+/** Opens the page and waits until its network is loaded. */
+async function open(page: Page, query = ""): Promise<void> {
+  await page.goto(`/${query}`);
+  await expect(page.getByRole("status")).toHaveText("Ready.");
+}
+
+async function saved(page: Page, button: string): Promise<{ name: string; content: Buffer }> {
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: button }).click()]);
+  return { name: download.suggestedFilename(), content: await readFile(await download.path()) };
+}
+
+async function drop(page: Page, paths: string[], kind: "drop" | "paste"): Promise<void> {
+  const files = await Promise.all(paths.map(async (path) => [path.split("/").at(-1)!, (await readFile(path)).toString("base64")]));
+  await page.evaluate(
+    ([files, kind]) => {
+      const transfer = new DataTransfer();
+      for (const [name, content] of files as string[][])
+        transfer.items.add(new File([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], name, { type: "image/jpeg" }));
+      const options = { bubbles: true, cancelable: true };
+      document.body.dispatchEvent(
+        kind === "drop"
+          ? new DragEvent("drop", { ...options, dataTransfer: transfer })
+          : new ClipboardEvent("paste", { ...options, clipboardData: transfer }),
+      );
+    },
+    [files, kind] as const,
+  );
+}
+
+test("a picked photo shows its face, and nothing leaves the browser", async ({ page, context, baseURL }) => {
+  const asked: string[] = [];
+  context.on("request", (request) => asked.push(request.url()));
+  await open(page);
+  await page.locator("#files").setInputFiles(PORTRAIT);
+  await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
+  await expect(page.getByRole("img", { name: "The photo, with 1 face" })).toBeVisible();
+  await expect(page.locator("#time-total")).toHaveText(/^\d+ ms$/);
+  await saved(page, "Save JSON");
+  await saved(page, "Save with faces blurred");
+  expect(asked.length).toBeGreaterThan(5);
+  expect(asked.filter((url) => !url.startsWith(`${baseURL}/`) && !url.startsWith(`blob:${baseURL}/`))).toEqual([]);
+});
+
+test("the browser itself refuses to send anything elsewhere", async ({ page }) => {
+  await open(page);
+  const outcome = await page.evaluate(() => fetch("http://127.0.0.2:9/").then(() => "sent", (error) => String(error)));
+  expect(outcome).toContain("TypeError");
+  const blocked = await page.evaluate(
+    () =>
+      new Promise<string>((resolve) => {
+        document.addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
+        void fetch("http://127.0.0.2:9/").catch(() => undefined);
+      }),
+  );
+  expect(blocked).toBe("connect-src");
+});
+
+test("threads are there, because the page is isolated", async ({ page }) => {
+  await open(page);
+  expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+});
+
+for (const kind of ["drop", "paste"] as const)
+  test(`several photos by ${kind}, one of them damaged`, async ({ page }) => {
+    await open(page);
+    await drop(page, [PORTRAIT, SHEET, `${EXAMPLES}README.md`], kind);
+    const shelf = page.getByRole("region", { name: "Your photos" }).getByRole("button");
+    await expect(shelf).toHaveCount(3);
+    await expect(shelf.nth(2)).toHaveText("not readable");
+    await shelf.nth(1).click();
+    await expect(page.getByRole("status")).toHaveText(/^\d+ faces in contact_sheet\.jpg$/);
+    await shelf.nth(2).click();
+    await expect(page.getByRole("status")).toHaveText("README.md: not a picture that this browser can decode");
+    const { content } = await saved(page, "Save JSON");
+    const { images } = JSON.parse(content.toString()) as { images: { path: string; faces: unknown[]; error: string | null }[] };
+    expect(images.map(({ path, error }) => [path, error === null])).toEqual([
+      ["eileen_collins.jpg", true],
+      ["contact_sheet.jpg", true],
+      ["README.md", false],
+    ]);
+  });
+
+test("the slider only filters: no network runs again", async ({ page }) => {
+  await open(page);
+  await page.locator("#files").setInputFiles(SHEET);
+  await expect(page.getByRole("status")).toHaveText(/faces in/);
+  const before = await page.locator("#time-total").textContent();
+  const rows = page.locator("#rows tr");
+  const counts: number[] = [];
+  for (const least of ["0.1", "0.5", "0.95"]) {
+    await page.getByLabel("Least score").fill(least);
+    // Read in the same task: the answer is there at once.
+    counts.push(await rows.count());
+    const scores = (await page.locator("#rows td:nth-child(2)").allTextContents()).map(Number);
+    expect(scores.every((score) => score >= Number(least) - 5e-4)).toBe(true);
+  }
+  expect(counts[0]).toBeGreaterThanOrEqual(counts[1]);
+  expect(counts[1]).toBeGreaterThanOrEqual(counts[2]);
+  expect(counts[0]).toBeGreaterThan(counts[2]);
+  expect(await page.locator("#time-total").textContent()).toBe(before);
+});
+
+test("a blurred photo has the same size and no face left", async ({ page }) => {
+  await open(page);
+  await page.locator("#files").setInputFiles(PORTRAIT);
+  await expect(page.getByRole("status")).toHaveText(/1 face/);
+  const { name, content } = await saved(page, "Save with faces blurred");
+  expect(name).toBe("eileen_collins-blurred.jpg");
+  await page.locator("#files").setInputFiles({ name, mimeType: "image/jpeg", buffer: content });
+  await expect(page.getByRole("status")).toHaveText(`0 faces in ${name}`);
+});
+
+test("opens and works without a network after the first load", async ({ page, context }) => {
+  await open(page);
+  await page.evaluate(async () => {
+    await navigator.serviceWorker.ready;
+    while (!navigator.serviceWorker.controller) await new Promise((next) => setTimeout(next, 50));
+  });
+  await context.setOffline(true);
+  await page.reload();
+  await expect(page.getByRole("status")).toHaveText("Ready.");
+  await page.getByRole("button", { name: "Sample photo" }).click();
+  await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
+});
+
+test("first detection within two seconds of a warm load", async ({ page }) => {
+  test.skip(!process.env.FEATHERFACE_TIMES, "set FEATHERFACE_TIMES on a quiet machine");
+  await open(page);
+  const start = Date.now();
+  await open(page);
+  await page.getByRole("button", { name: "Sample photo" }).click();
+  await expect(page.getByRole("status")).toHaveText(/1 face/);
+  const seconds = (Date.now() - start) / 1000;
+  console.log(`first detection after ${seconds.toFixed(2)} s`);
+  expect(seconds).toBeLessThan(2);
+});
+
+test("the camera's frames are looked at until it is stopped", async ({ page }) => {
+  await open(page);
+  const camera = page.getByRole("button", { name: "Camera" });
+  await camera.click();
+  await expect(camera).toHaveAttribute("aria-pressed", "true");
+  await expect(page.locator("#time-total")).toHaveText(/ms/);
+  await camera.click();
+  await expect(camera).toHaveAttribute("aria-pressed", "false");
+  await expect(page.getByRole("region", { name: "Picture" })).toBeHidden();
+});
+
+test("no camera: one clear sentence", async ({ page }) => {
+  await page.addInitScript(() => {
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", "NotFoundError"));
+  });
+  await open(page);
+  await page.getByRole("button", { name: "Camera" }).click();
+  await expect(page.getByRole("status")).toHaveText("There is no camera.");
+});
+
+test("a model that cannot be loaded: one clear sentence", async ({ page }) => {
+  await page.route("**/models/*.onnx", (route) => route.fulfill({ status: 404 }));
+  await page.goto("/");
+  await expect(page.getByRole("status")).toHaveText("models/v2.onnx: the server answers 404");
+});
+
+test("every control is reached and worked by keyboard", async ({ page }) => {
+  await open(page);
+  const reached: string[] = [];
+  for (let i = 0; i < 6; i++) {
+    await page.keyboard.press("Tab");
+    reached.push(await page.evaluate(() => document.activeElement!.id));
+  }
+  expect(reached).toEqual(["pick", "camera", "sample", "threshold", "size", "model"]);
+  await page.locator("#sample").focus();
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("status")).toHaveText(/1 face/);
+  await page.locator("#threshold").focus();
+  await page.keyboard.press("ArrowRight");
+  await expect(page.locator("#threshold-value")).toHaveText("0.51");
+});
+
+const LOOKS = [
+  { name: "desktop", size: { width: 1280, height: 860 }, scheme: "light" },
+  { name: "dark", size: { width: 1280, height: 860 }, scheme: "dark" },
+  { name: "phone", size: { width: 390, height: 844 }, scheme: "light" },
+] as const;
+
+for (const { name, size, scheme } of LOOKS)
+  test(`${name}: no accessibility violation, nothing wider than the window`, async ({ page }) => {
+    await page.setViewportSize(size);
+    await page.emulateMedia({ colorScheme: scheme });
+    await open(page);
+    await page.locator("#files").setInputFiles([SHEET, PORTRAIT]);
+    await expect(page.getByRole("region", { name: "Your photos" }).locator("canvas")).toHaveCount(2);
+    await expect(page.getByRole("status")).toHaveText(/faces in contact_sheet/);
+    const { violations } = await new AxeBuilder({ page }).analyze();
+    expect(violations.map(({ id, nodes }) => [id, nodes.map(({ target }) => target)])).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(size.width);
+    const folder = process.env.FEATHERFACE_SCREENSHOTS;
+    if (folder) await page.screenshot({ path: `${folder}/web_${name}.png`, fullPage: name === "phone" });
+  });
