@@ -323,3 +323,12 @@ def test_the_description_holds():
         assert answer.status_code in (200, 400, 405, 413, 415, 422), answer.text
 
     probe()
+
+
+def test_the_example_client_is_all_one_needs(photo, expected, examples, monkeypatch):
+    monkeypatch.syspath_prepend(examples / "serve")
+    from client import faces
+
+    server = Server("--cores", "1")
+    assert faces(photo, server.url) == expected
+    server.stop()
