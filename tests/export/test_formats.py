@@ -33,8 +33,13 @@ KINDS = [
         "onnx", {"with_decode": True, "precision": "fp16"}, id="onnx: any size, decoded, half", marks=HEAVY
     ),
     pytest.param("openvino", {}, id="openvino: any size", marks=HEAVY),
-    pytest.param("openvino", {"with_nms": True}, id="openvino: any size, suppressed"),
-    pytest.param("openvino", {"input_size": (128, 160), "precision": "fp16"}, id="openvino: one size, half"),
+    pytest.param("openvino", {"with_nms": True}, id="openvino: any size, suppressed", marks=HEAVY),
+    pytest.param(
+        "openvino",
+        {"input_size": (128, 160), "precision": "fp16"},
+        id="openvino: one size, half",
+        marks=HEAVY,
+    ),
     pytest.param("ncnn", {}, id="ncnn: any size"),
     pytest.param("ncnn", {"input_size": (128, 160), "with_decode": True}, id="ncnn: one size, decoded"),
     pytest.param("torchscript", {"with_decode": True}, id="torchscript: any size, decoded"),
@@ -71,7 +76,9 @@ def test_a_format_is_written_with_all_that_belongs_to_it(name, options, plain, t
         compile(example, str(done.snippet), "exec")
 
 
-@pytest.mark.parametrize("name", [pytest.param("onnx", marks=HEAVY), "openvino", "ncnn", "torchscript"])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=HEAVY) for name in ("onnx", "openvino")), "ncnn", "torchscript"]
+)
 def test_deformable_convs_are_exported_where_the_runtime_has_them(name, deformable, tmp_path):
     for module in NEEDS[name]:
         pytest.importorskip(module)
