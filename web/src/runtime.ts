@@ -18,7 +18,7 @@ export interface Runtime extends Opened {
 
 /** Opens a network file; `wanted` forces an engine, else the GPU is tried first. Throws when neither works. */
 export async function openRuntime(model: Uint8Array, wanted?: Engine): Promise<Runtime> {
-  if (wanted !== "wasm" && (await hasGpu())) {
+  if (wanted !== "wasm" && (await hasGpu(wanted === "webgpu"))) {
     try {
       return await openGpu(model);
     } catch (error) {
@@ -49,9 +49,16 @@ async function openGpu(model: Uint8Array): Promise<Runtime> {
   return { ort, session, engine: "webgpu", threads: 1, keep: [absolute(gpuWasm)] };
 }
 
-async function hasGpu(): Promise<boolean> {
-  const gpu = (navigator as { gpu?: { requestAdapter(): Promise<unknown> } }).gpu;
-  return "Suspending" in WebAssembly && gpu !== undefined && (await gpu.requestAdapter().catch(() => null)) !== null;
+interface Adapter {
+  info: { isFallbackAdapter?: boolean };
+}
+
+/** Whether WebGPU can be used; one that a CPU imitates counts only when it is asked for, as it is far slower. */
+async function hasGpu(evenImitated: boolean): Promise<boolean> {
+  const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<Adapter | null> } };
+  if (gpu === undefined || !("Suspending" in WebAssembly)) return false;
+  const adapter = await gpu.requestAdapter().catch(() => null);
+  return adapter !== null && (evenImitated || !adapter.info.isFallbackAdapter);
 }
 
 const absolute = (url: string): string => new URL(url, self.location.href).href;
