@@ -10,6 +10,7 @@ import json
 import shutil
 import tomllib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from featherface.atomic import atomic_path, write_text
 from featherface.evaluate.protocol import protocol
@@ -40,17 +41,21 @@ def main() -> None:
     if missing:
         parser.error(f"{arguments.facts}: {missing[0]} is missing")
     model = load_weights(arguments.weights)
-    onnx, tensors = WEIGHTS / f"{arguments.name}.onnx", WEIGHTS / f"{arguments.name}.safetensors"
-    print(f"largest difference from torch {export_onnx(model, onnx, arguments.name):.2e}")
-    with atomic_path(tensors) as temporary:
-        shutil.copyfile(arguments.weights, temporary)
-    card = {
-        "name": arguments.name,
-        "parameters": count_parameters(model),
-        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (onnx, tensors)},
-        "ap": {name: measure(onnx, arguments.data, name) for name in arguments.protocols.split(",")},
-        **{key: facts[key] for key in FACTS},
-    }
+    # Measured before anything is replaced: files and card must agree at every moment.
+    with TemporaryDirectory() as folder:
+        onnx, tensors = Path(folder, f"{arguments.name}.onnx"), Path(folder, f"{arguments.name}.safetensors")
+        print(f"largest difference from torch {export_onnx(model, onnx, arguments.name):.2e}")
+        shutil.copyfile(arguments.weights, tensors)
+        card = {
+            "name": arguments.name,
+            "parameters": count_parameters(model),
+            "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (onnx, tensors)},
+            "ap": {name: measure(onnx, arguments.data, name) for name in arguments.protocols.split(",")},
+            **{key: facts[key] for key in FACTS},
+        }
+        for path in (onnx, tensors):
+            with atomic_path(WEIGHTS / path.name) as temporary:
+                shutil.copyfile(path, temporary)
     write_text(WEIGHTS / f"{arguments.name}.json", json.dumps(card, indent=2) + "\n")
     print(json.dumps(card["ap"], indent=2))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -80,6 +82,19 @@ def test_nothing_else_is_served(address, path):
     with pytest.raises(urllib.error.HTTPError) as failed:
         urllib.request.urlopen(address + path, timeout=10)
     assert failed.value.code == 404
+
+
+def test_a_browser_that_goes_away_leaves_no_traceback(address, page, capfd):
+    (page / "assets" / "large.wasm").write_bytes(bytes(30_000_000))
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(b"GET /assets/large.wasm HTTP/1.1\r\nHost: here\r\n\r\n")
+        connection.recv(100)
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        assert answer.read() == b"index.html"
+    time.sleep(0.2)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_port_in_use_is_one_clear_line(run, page):

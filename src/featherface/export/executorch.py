@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from featherface.export.check import Run
+from featherface.export.layers import FLOAT, is_in
 from featherface.export.options import DEFAULT_SIZE, Options
 from featherface.export.torchscript import portable
 from featherface.export.versions import require
@@ -54,7 +55,10 @@ def runner(path: Path, options: Options) -> Run:
 
 
 def _quantized(network: nn.Module, sample: torch.Tensor, options: Options) -> nn.Module:
-    """Static int8 of the convs that the backend has in int8 (pt2e: torchao's post-training quantization)."""
+    """Static int8 of the convs (pt2e: torchao's post-training quantization); the rest stays float.
+
+    With everything in int8 the backend cannot lower the gates: its pass that orders channels stumbles over them.
+    """
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -63,7 +67,12 @@ def _quantized(network: nn.Module, sample: torch.Tensor, options: Options) -> nn
 
     from featherface.export.calibration import batches
 
-    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    int8 = get_symmetric_quantization_config(is_per_channel=True)
+    stays = FLOAT if options.float_layers is None else options.float_layers
+    quantizer = XNNPACKQuantizer()
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d) and not is_in(name.removeprefix("network."), stays):
+            quantizer.set_module_name(name, int8)
     prepared = prepare_pt2e(torch.export.export(network, (sample,)).module(), quantizer)
     for images in batches(options):
         prepared(torch.from_numpy(images))

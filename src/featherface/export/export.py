@@ -88,7 +88,7 @@ def export_model(
     with _workplace(directory) as folder:
         path = folder / options.file_name(name)
         report(f"converting to {options.format.runtime}")
-        converter.convert(model, path, options)
+        _convert(converter, model, path, options)
         files = sorted(folder.iterdir())
         card = card_path(path)
         about = _describe(model, name, options, files)
@@ -126,6 +126,17 @@ def _workplace(directory: Path) -> Iterator[Path]:
         raise FeatherFaceError(f"{directory}: cannot be written ({error})") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _convert(converter: Any, model: FeatherFace, path: Path, options: Options) -> None:
+    """Converters are large, and fail with whatever their depths raise."""
+    try:
+        converter.convert(model, path, options)
+    except (FeatherFaceError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise ModelError(f"{options.format.runtime}: its converter fails on this network ({line})") from error
 
 
 def _parity(

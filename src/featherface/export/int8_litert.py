@@ -14,7 +14,8 @@ from featherface.export.options import Options
 
 _NAMES = {
     "backbone": r"MobileNetV1_backbone",
-    "backbone.stage1": r"Sequential_stage1",
+    # The network runs the first stage block by block, so it is the blocks that are named, not their sequence.
+    "backbone.stage1": r"MobileNetV1_backbone/featherface\.model\.layers\.(ConvBN|SeparableConv)_",
     "backbone_attention": r"attention\.CBAM",
     "neck": r"BiFPN_neck",
     "neck_attention": r"_EachAxis",
@@ -24,7 +25,7 @@ _NAMES = {
 }
 """In a LiteRT file a layer is called after the classes that it is in."""
 
-_ENDS = r"(Portable;\d*|serving_default_\w+)$"
+_ENDS = r"(Portable;\d*|serving_default_\w+);?$"
 """What stands before the first and behind the last layer: subtracting the mean, joining the levels."""
 
 

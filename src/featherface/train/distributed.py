@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,15 @@ def start() -> tuple[int, int]:
     """Join the process group that torchrun announces; returns (rank, number of processes)."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1 and not torch.distributed.is_initialized():
+        _stay_on_this_machine(processes)
         torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     return (torch.distributed.get_rank(), processes) if processes > 1 else (0, 1)
+
+
+def _stay_on_this_machine(processes: int) -> None:
+    """Processes of one machine meet on its loopback; gloo would look up the host's name, which may lead nowhere."""
+    if sys.platform == "linux" and os.environ.get("LOCAL_WORLD_SIZE") == str(processes):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 
 
 def stop() -> None:

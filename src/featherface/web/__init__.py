@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -56,6 +57,11 @@ class PageHandler(SimpleHTTPRequestHandler):
         ".webmanifest": "application/manifest+json",
         ".onnx": "application/octet-stream",
     }
+
+    def handle(self) -> None:
+        """A browser may go away in the middle of a file; that is no news."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def translate_path(self, path: str) -> str:
         """The file of a request. A wheel holds each network once, not a second time beside the page."""
