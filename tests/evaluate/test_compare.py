@@ -17,6 +17,7 @@ from featherface.boxes import iou_matrix
 from featherface.cli.app import build_app
 from featherface.errors import ConfigError, ModelError
 from featherface.evaluate.compare import square, time_in_turns
+from featherface.evaluate.compare_report import pareto
 from featherface.evaluate.onnx_size import onnx_size
 from featherface.model import build, preset
 from featherface.model.fold import folded
@@ -130,3 +131,16 @@ def test_a_peer_finds_the_face_of_a_portrait(name, shared, portrait, monkeypatch
     assert found.scores[0] > 0.5
     face = np.array([[178, 60, 271, 177]], np.float32)  # from hairline to chin, as one sees it
     assert iou_matrix(found.boxes[:1], face)[0, 0] > 0.75
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        pytest.param([(1.0, 0.5)], [(1.0, 0.5)], id="one is its own front"),
+        pytest.param([(2.0, 0.9), (1.0, 0.5)], [(1.0, 0.5), (2.0, 0.9)], id="slower and better stays"),
+        pytest.param([(1.0, 0.9), (2.0, 0.5)], [(1.0, 0.9)], id="slower and worse goes"),
+        pytest.param([(1.0, 0.5), (1.0, 0.9)], [(1.0, 0.9)], id="of two equally fast the better stays"),
+    ],
+)
+def test_the_front_holds_what_nothing_beats_in_both(points, front):
+    assert pareto(points) == front
