@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import cv2
 import numpy as np
 
 from featherface import Detector
+from featherface.benchmark.run import machine
 from featherface.boxes import nms
 from featherface.images import read_image, to_input
 from featherface.priors import prior_boxes
@@ -45,7 +45,7 @@ def main() -> None:
 
     detector = Detector(arguments.model, threads=arguments.threads)
     figures = {
-        "cores": os.cpu_count(),
+        **machine(),
         "threads": arguments.threads,
         "repeats": arguments.repeats,
         **overhead(detector, arguments.repeats),

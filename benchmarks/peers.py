@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from featherface.benchmark.run import machine
 from featherface.evaluate.compare import Compared, compare, square
 from featherface.evaluate.compare_report import HEADER, draw, table_rows, to_json
 from featherface.evaluate.ours import our_candidate
@@ -53,14 +52,13 @@ def main() -> None:
     ticks = iter(track(range(total + 1), description="comparing", console=Console(stderr=True)))
     results = compare(candidates, pictures, square(PHOTO), arguments.repeats, lambda: next(ticks))
 
-    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
     title = f"{pictures.name}, protocol original; 640x640, one thread, {arguments.repeats} runs in turns"
     table = Table(*HEADER, title=title)
     for row in table_rows(results):
         table.add_row(*row)
     Console(width=150).print(table)
     if arguments.json:
-        facts: dict[str, object] = {"image_set": pictures.name, "machine": machine}
+        facts: dict[str, object] = {"image_set": pictures.name, "machine": machine()}
         arguments.json.write_text(json.dumps(to_json(results, facts), indent=1) + "\n")
     if arguments.picture:
         draw(results, arguments.picture, title)

@@ -54,11 +54,14 @@ def main() -> None:
     parser.add_argument("--only-memory", action="store_true", help="no timings")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
-    figures: dict[str, Any] = {"cores": os.cpu_count(), "python": sys.version.split()[0]}
+    figures: dict[str, Any] = {}
     if not arguments.only_memory:
         figures |= {"repeats": arguments.repeats, **times(arguments.repeats)}
     with tempfile.TemporaryDirectory() as folder:
         figures |= memory(Path(folder))
+    from featherface.benchmark.run import machine  # after the measuring: it brings the package with it
+
+    figures = {**machine(), **figures}
     for name, value in figures.items():
         print(f"{name:36} {value:.3f}" if isinstance(value, float) else f"{name:36} {value}")
     if arguments.json:

@@ -82,15 +82,26 @@ def to_input(image: Image, multiple: int, size: tuple[int, int] | None = None) -
 
     Or to `size` (height, width), which the picture must not exceed.
     """
+    return fill_input(np.empty(input_shape(image, multiple, size), np.float32), image)
+
+
+def input_shape(
+    image: Image, multiple: int, size: tuple[int, int] | None = None
+) -> tuple[int, int, int, int]:
+    """The shape (1, 3, H, W) of the input that `to_input` makes."""
+    height, width = size or (-(-side // multiple) * multiple for side in image.shape[:2])
+    return 1, 3, height, width
+
+
+def fill_input(images: NDArray[np.float32], image: Image) -> NDArray[np.float32]:
+    """Write the picture into `images` (1, 3, H, W), which may be used again and again; returns it."""
     height, width = image.shape[:2]
-    below, right = -height % multiple, -width % multiple
-    if size is not None:
-        below, right = size[0] - height, size[1] - width
-    if below or right:
-        image = np.asarray(
-            cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=PAD_COLOUR), np.uint8
-        )
-    return np.asarray(cv2.dnn.blobFromImage(image), np.float32)
+    for channel, colour in enumerate(PAD_COLOUR):
+        plane = images[0, channel]
+        plane[:height, :width] = cv2.extractChannel(image, channel)
+        plane[height:] = colour
+        plane[:height, width:] = colour
+    return images
 
 
 def encode_image(image: Image, suffix: str) -> bytes:
