@@ -1,11 +1,13 @@
-"""Draws the curves of training logs, one stage after another.
+"""Draws the curves of a training, one stage after another.
 
-python scripts/draw_training.py docs/training/v2_stage1.csv docs/training/v2_stage2.csv \
-    --save docs/training/v2.png
+    python scripts/draw_training.py configs/v2_stage1.toml configs/v2_stage2.toml --save docs/training/v2.png
+
+The log of each recipe is the one of its name in docs/training.
 """
 
 import argparse
 import csv
+import tomllib
 from pathlib import Path
 
 import matplotlib
@@ -22,6 +24,7 @@ PANELS = (
     ("lr", "learning rate"),
 )
 SMOOTH = 15
+LOGS = Path(__file__).resolve().parents[1] / "docs" / "training"
 
 
 def main() -> None:
@@ -29,19 +32,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("logs", nargs="+", type=Path)
-    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("recipes", nargs="+", type=Path)
     parser.add_argument("--save", type=Path, required=True)
     arguments = parser.parse_args()
 
     figure, axes = plt.subplots(2, 2, figsize=(9, 5), sharex=True)
     seen = 0.0
-    for log in arguments.logs:
-        with log.open(encoding="utf-8") as file:
+    for path in arguments.recipes:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+        with (LOGS / f"{recipe['name']}.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        crops = [seen + int(row["step"]) * arguments.batch_size / 1000 for row in rows]
+        crops = [seen + int(row["step"]) * recipe["batch_size"] / 1000 for row in rows]
         for axis, (key, title) in zip(axes.flat, PANELS, strict=True):
-            axis.plot(crops, smoothed([float(row[key]) for row in rows]), label=log.stem)
+            axis.plot(crops, smoothed([float(row[key]) for row in rows]), label=recipe["name"])
             axis.set_title(title, fontsize=9)
             axis.grid(alpha=0.3)
         seen = crops[-1]
