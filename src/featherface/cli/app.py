@@ -19,6 +19,7 @@ COMMAND_MODULES = (
     "compare",
     "train",
     "dataset",
+    "ablate",
     "prune",
     "export",
     "benchmark",

@@ -1,0 +1,200 @@
+"""`featherface ablate`: what attention gains, by the same training with and without it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from featherface.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from featherface.train.ablate import Arm
+    from featherface.train.config import TrainConfig
+
+SUBSETS = ("easy", "medium", "hard")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm: its size, its time as a ratio to the first arm's, AP of every seed."""
+
+    arm: str
+    parameters: int
+    latency_ms: float
+    latency_ratio: float
+    ap: dict[str, list[float]]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(ablate)
+
+
+def ablate(
+    config: Annotated[
+        Path, typer.Argument(help="A training recipe with a validation set.", show_default=False)
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each arm.")] = 2,
+    repeats: Annotated[int, typer.Option(help="Timed runs of each arm.")] = 30,
+) -> None:
+    """Train the recipe's network with each attention at backbone and neck: parameters, latency and AP as a table.
+
+    Every arm starts from the same weights with fresh attention and has the same crops and budget. What is
+    finished is not trained again: the command goes on where it stopped.
+    """
+    from featherface.train.config import load_config
+
+    recipe = load_config(config, overrides or [])
+    if not recipe.validation:
+        raise ConfigError(f"{config}: validation names no set to measure AP on")
+    if seeds < 1 or repeats < 3:
+        raise ConfigError(f"{seeds} seeds, {repeats} repeats: at least one seed and three repeats")
+
+    from featherface.cli.validation import make_measure
+
+    folder = Path(recipe.output) / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    _same_recipe(recipe, folder / "recipe.json", config)
+    starts = _make_starts(recipe, folder)
+    measure = make_measure(recipe.validation, recipe.validation_images)
+    ap: dict[str, dict[str, list[float]]] = {arm.name: {subset: [] for subset in SUBSETS} for arm in starts}
+    for seed in range(seeds):
+        for arm, start in starts.items():
+            for subset, value in _trained(recipe, arm, seed, start, measure).items():
+                ap[arm.name][subset].append(value)
+    rows = _rows(starts, ap, repeats, recipe.validation)
+    _write(rows, folder)
+    _print(rows, recipe, seeds)
+    typer.echo(str(folder / "ablation.csv"))
+
+
+def _same_recipe(recipe: TrainConfig, file: Path, source: Path) -> None:
+    """Results of another recipe are not mixed with this one's."""
+    from featherface.atomic import write_text
+    from featherface.train.config import to_dict
+
+    text = json.dumps(to_dict(recipe), indent=1, sort_keys=True) + "\n"
+    if file.exists() and file.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"{source}: {file.parent} holds the ablation of another recipe; give this one a new name"
+        )
+    write_text(file, text)
+
+
+def _make_starts(recipe: TrainConfig, folder: Path) -> dict[Arm, Path]:
+    """A weights file for every arm."""
+    import featherface.model  # noqa: F401  (a missing torch is said here, in one sentence)
+    from featherface.model.weights import save_weights
+    from featherface.train.ablate import ARMS, arm_start
+    from featherface.train.start import starting_point
+
+    def no_pictures() -> Any:
+        raise ConfigError(f"init = {recipe.init!r}: an ablation starts from weights of the same layout")
+
+    starts = {arm: folder / f"{arm.name}.safetensors" for arm in ARMS}
+    if not all(path.exists() for path in starts.values()):
+        base = starting_point(recipe.init, recipe.model, no_pictures)
+        for arm, path in starts.items():
+            save_weights(arm_start(base, arm), path)
+    return starts
+
+
+def _trained(
+    recipe: TrainConfig, arm: Arm, seed: int, start: Path, measure: Callable[[Any], dict[str, float]]
+) -> dict[str, float]:
+    """AP per subset of one training, which is made when there is no result of it yet."""
+    from featherface.atomic import write_text
+    from featherface.cli.validation import TorchSession
+    from featherface.export.onnx import export_onnx
+    from featherface.model.weights import load_weights
+    from featherface.train.ablate import arm_recipe
+    from featherface.train.stage import run_stage
+
+    config = arm_recipe(recipe, arm, seed, str(start))
+    folder = Path(config.output) / config.name
+    result = folder / "ap.json"
+    if not result.exists():
+        outcome = run_stage(
+            config,
+            distilled=bool(config.distill.teacher),
+            resume=(folder / "checkpoint.pt").exists(),
+            export=export_onnx,
+            validate=None,
+            report=lambda line: typer.echo(f"{arm.name} seed {seed}: {line}", err=True),
+        )
+        if not outcome.finished:
+            raise typer.Exit(1)
+        write_text(result, json.dumps(measure(TorchSession(load_weights(outcome.weights)))) + "\n")
+    try:
+        found = json.loads(result.read_text(encoding="utf-8"))
+        return {subset: float(found[subset]) for subset in SUBSETS}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{result}: not the result of a training; remove it ({error})") from error
+
+
+def _rows(
+    starts: dict[Arm, Path], ap: dict[str, dict[str, list[float]]], repeats: int, data: str
+) -> list[Row]:
+    """Latency of the exported arms, one thread, in turns on the first validation picture at 640x640."""
+    from tempfile import TemporaryDirectory
+
+    from featherface.evaluate.compare import square, time_in_turns
+    from featherface.evaluate.ours import our_candidate
+    from featherface.evaluate.run import load_set
+    from featherface.export.onnx import export_onnx
+    from featherface.model.network import count_parameters
+    from featherface.model.weights import load_weights
+
+    networks = {arm.name: load_weights(path) for arm, path in starts.items()}
+    photo = square(load_set(data).paths[0])
+    with TemporaryDirectory() as folder:
+        runs = []
+        for name, network in networks.items():
+            file = Path(folder, f"{name}.onnx")
+            export_onnx(network, file, name)
+            runs.append(our_candidate(str(file)).prepare(photo))
+        times = [spread.median for spread in time_in_turns(runs, repeats)]
+    return [
+        Row(name, count_parameters(network), taken, taken / times[0], ap[name])
+        for (name, network), taken in zip(networks.items(), times, strict=True)
+    ]
+
+
+def _write(rows: list[Row], folder: Path) -> None:
+    from featherface.atomic import write_text
+
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["arm", "parameters", "latency_ms", "latency_ratio", "seed", *SUBSETS])
+    for row in rows:
+        for seed, values in enumerate(zip(*(row.ap[subset] for subset in SUBSETS), strict=True)):
+            known = (row.arm, row.parameters, f"{row.latency_ms:.2f}", f"{row.latency_ratio:.3f}", seed)
+            table.writerow([*known, *(f"{value:.4f}" for value in values)])
+    write_text(folder / "ablation.csv", text.getvalue())
+
+
+def _print(rows: list[Row], recipe: TrainConfig, seeds: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{recipe.name}: AP on {recipe.validation}, mean of {seeds} seeds (lowest to highest)"
+    table = Table("backbone-neck", "parameters", "ms", "ratio", *map(str.title, SUBSETS), title=title)
+    for row in rows:
+        cells = (f"{row.parameters:,}", f"{row.latency_ms:.1f}", f"{row.latency_ratio:.2f}")
+        table.add_row(row.arm, *cells, *(_spread(row.ap[subset]) for subset in SUBSETS))
+    Console(stderr=True, width=120).print(table)
+
+
+def _spread(values: list[float]) -> str:
+    return f"{100 * statistics.mean(values):.1f} ({100 * min(values):.1f}-{100 * max(values):.1f})"
