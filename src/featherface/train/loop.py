@@ -28,7 +28,7 @@ from featherface.train.schedule import moving_average, one_cycle
 from featherface.train.task import TrainTask
 
 Validate = Callable[[FeatherFace], dict[str, float]]
-"""Measures a network; returns at least ap_hard."""
+"""Measures a network; returns at least ap_hard, or ap_all where the set has no such subsets."""
 
 Report = Callable[[str], None]
 
@@ -179,8 +179,9 @@ class Trainer:
         measured = self.validate(network)
         log.add("validation", self.progress.step, {"part": self._part(), **measured})
         self.report(f"step {self.progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in measured.items()))
-        if measured["ap_hard"] > self.progress.best_hard:
-            self.progress.best_hard = measured["ap_hard"]
+        judged = measured["ap_hard" if "ap_hard" in measured else "ap_all"]
+        if judged > self.progress.best_hard:
+            self.progress.best_hard = judged
             save_weights(network, self.folder / "best.safetensors")
         return measured
 
