@@ -79,11 +79,11 @@ def test_the_report_is_one_file_that_needs_no_other(tmp_path):
     curve = np.column_stack([np.linspace(1, 0.5, 20), np.linspace(0, 0.9, 20)])
     others = {"Other <detector>": dict.fromkeys(SUBSETS, curve)}
     result = evaluate(FOUND, TRUTHS)
-    write_report(target, "A & B", ["model <x>"], result, look_beyond(FOUND, TRUTHS), paths, others)
+    write_report(target, "A & B", {"model": "model <x>"}, result, look_beyond(FOUND, TRUTHS), paths, others)
     page = target.read_text()
     assert "A &amp; B" in page and "model &lt;x&gt;" in page and "66.67" in page
     assert page.count("data:image/jpeg") == 2, "one miss, one false alarm; the lost picture is left out"
-    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
 
 
 def test_public_curves_are_read_and_bad_ones_named(tmp_path):

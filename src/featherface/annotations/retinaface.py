@@ -38,7 +38,7 @@ def read_retinaface(path: Path, report: Report = stop) -> list[Annotation]:
     first = next((i for i, line in enumerate(lines) if line), None)
     if first is not None and (not heads or first < heads[0]):
         report(DataError(f"{path}:{first + 1}: a face before the first '# picture' line"))
-    for start, end in zip(heads, [*heads[1:], len(lines)], strict=True):
+    for start, end in zip(heads, [*heads[1:], len(lines)], strict=False):
         try:
             found.append(_annotation(folder, path, lines[start:end], start + 1))
         except DataError as error:

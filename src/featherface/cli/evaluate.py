@@ -1,23 +1,30 @@
-"""`featherface evaluate`: AP on WIDER FACE, of a model or of anybody's prediction files."""
+"""`featherface evaluate`: AP of a model or of anybody's prediction files, on WIDER FACE or on labels of your own."""
 
 from __future__ import annotations
 
+import dataclasses
 import json as json_module
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from featherface.atomic import write_text
 from featherface.cli.progress import bar
 from featherface.errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from featherface.detections import Detections
+    from featherface.evaluate.beyond import Beyond
+    from featherface.evaluate.coco import CocoResult
+    from featherface.evaluate.landmarks import LandmarkError
     from featherface.evaluate.protocol import Protocol
+    from featherface.evaluate.report import PublicCurves
     from featherface.evaluate.run import EvaluationSet
     from featherface.evaluate.wider import WiderResult
+
+_SHOWN_MISSING = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -26,9 +33,15 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder in the WIDER FACE layout.")],
+    data: Annotated[Path, typer.Option(help="Folder in the WIDER FACE layout, or labels of any format.")],
     model: Annotated[str, typer.Option(help="A shipped model or a model file.")] = "v2",
-    split: Annotated[str, typer.Option(help="Sub-folder that holds images/.")] = "val",
+    split: Annotated[str, typer.Option(help="WIDER FACE: sub-folder that holds images/.")] = "val",
+    format: Annotated[
+        str,
+        typer.Option(
+            help="The labels' format: wider-face, coco, yolo, voc, retinaface, wider; auto finds out."
+        ),
+    ] = "auto",
     protocol: Annotated[str, typer.Option(help="original, vga or multiscale.")] = "original",
     long_side: Annotated[
         int | None, typer.Option(help="Own protocol: resize the longer side to this.")
@@ -52,55 +65,105 @@ def evaluate(
         int | None, typer.Option(help="Threads, one picture each; all cores when not given.")
     ] = None,
 ) -> None:
-    """AP Easy, Medium and Hard by the official protocol."""
+    """AP Easy, Medium and Hard by the official protocol; on other labels COCO's AP and the landmarks' error."""
     from featherface.evaluate.beyond import look_beyond, to_dict
     from featherface.evaluate.predictions import read_predictions, write_predictions
-    from featherface.evaluate.run import every_nth, load_set
+    from featherface.evaluate.run import every_nth, to_rows
     from featherface.evaluate.wider import evaluate as measure
 
-    pictures = every_nth(load_set(data, split), limit)
+    everything, labelled = _load(data, split, format)
+    pictures = every_nth(everything, limit)
+    others = _public_curves(curves)
     missing: list[str] = []
+    found: list[Detections] | None = None
     if predictions is not None:
-        named = f"predictions of {predictions}"
-        rows, missing = read_predictions(predictions, pictures.truths)
-        how = None
+        who, how, named = str(predictions), None, f"predictions of {predictions}"
+        rows, missing = read_predictions(predictions, pictures.truths, everything.events)
     else:
-        how = _protocol(protocol, long_side, scales)
+        who, how = model, _protocol(protocol, long_side, scales)
         named = how.describe()
-        rows = _detect(model, pictures, how, workers)
+        found = _detect(model, pictures, how, workers)
+        rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
     if save_predictions is not None:
-        for (event, name), found in rows.items():
-            write_predictions(save_predictions, event, name, found)
+        for (event, name), detections in rows.items():
+            write_predictions(save_predictions, event, name, detections)
     with bar("evaluating", len(pictures.truths)) as advance:
         result = measure(rows, pictures.truths, advance)
+    beyond = look_beyond(rows, pictures.truths)
+    coco, landmarks = None, None
+    if labelled:
+        from featherface.evaluate.coco import coco_ap
+        from featherface.evaluate.labelled import SUBSET
+        from featherface.evaluate.landmarks import landmark_error
 
-    faces = result.faces
-    typer.echo(f"{pictures.name}: {result.images:,} pictures, faces {_three(faces, '{:,}')}")
+        coco = coco_ap(rows, pictures.truths, SUBSET)
+        landmarks = landmark_error(found, pictures.truths, SUBSET) if found is not None else None
+
+    typer.echo(
+        f"{pictures.name}: {result.images:,} pictures, faces {' / '.join(f'{n:,}' for n in result.faces.values())}"
+    )
     typer.echo(named)
-    for name in missing[:5]:
+    for name in missing[:_SHOWN_MISSING]:
         typer.echo(f"no predictions for {name}: counts as no detections", err=True)
     if missing:
         typer.echo(f"{len(missing):,} pictures without a prediction file", err=True)
-    typer.echo("AP  " + "  ".join(f"{s.title()} {100 * v:.2f}" for s, v in result.ap.items()))
-    beyond = look_beyond(rows, pictures.truths)
-    for part in beyond.by_height:
-        typer.echo(f"    {part.name:12} AP {100 * part.ap:5.2f}  {part.faces:6,} faces")
-    few = "  ".join(f"{s.title()} {v:.1%}" for s, v in beyond.recall_at_few_alarms.items())
-    typer.echo(
-        f"found at one false alarm in ten pictures (score {beyond.threshold_at_few_alarms:.3f}): {few}"
-    )
+    for line in (*_coco_lines(coco), *_wider_lines(result, beyond), *_landmark_lines(landmarks)):
+        typer.echo(line)
     if json is not None:
-        more = to_dict(beyond)
-        _write_json(json, pictures.name, result, how, model if predictions is None else None, missing, more)
+        content = {
+            "image_set": pictures.name,
+            "protocol": how.name if how else "predictions",
+            "settings": dataclasses.asdict(how) if how else None,
+            "model": model if how else None,
+            "images": result.images,
+            "faces": result.faces,
+            "ap": result.ap,
+            "coco": _plain(coco),
+            "landmarks": _plain(landmarks),
+            "without_predictions": missing,
+            **to_dict(beyond),
+        }
+        write_text(json, json_module.dumps(content, indent=1) + "\n")
     if report is not None:
-        from featherface.evaluate.report import read_public_curves, write_report
+        from featherface.evaluate.report import write_report
 
-        who = model if predictions is None else str(predictions)
-        facts = [f"{who} on {pictures.name}", named, f"{result.images:,} pictures"]
-        others = read_public_curves(curves) if curves is not None else None
+        facts = {
+            "detector": who,
+            "pictures": pictures.name,
+            "protocol": named if how else "not known: prediction files",
+        }
+        if missing:
+            facts["without a prediction file"] = (
+                f"{len(missing):,} pictures, which count as without detections"
+            )
         target = report / "index.html"
-        write_report(target, f"featherface evaluate: {who}", facts, result, beyond, pictures.paths, others)
+        write_report(
+            target, f"Evaluation of {who}", facts, result, beyond, pictures.paths, others, coco, landmarks
+        )
         typer.echo(str(target))
+
+
+def _public_curves(folder: Path | None) -> PublicCurves | None:
+    """Read before anything is detected: a wrong file is said at once."""
+    if folder is None:
+        return None
+    from featherface.evaluate.report import read_public_curves
+
+    return read_public_curves(folder)
+
+
+def _load(data: Path, split: str, format: str) -> tuple[EvaluationSet, bool]:
+    """The pictures, and whether they have labels of a general format rather than WIDER FACE's ground truth."""
+    from featherface.evaluate.labelled import load_labelled
+    from featherface.evaluate.run import load_set
+
+    if format == "auto":
+        official = (data / "ground_truth").is_dir()
+        # The ground truth is of the validation pictures; the training pictures come with a label.txt.
+        if official and (data / split / "label.txt").is_file():
+            return load_labelled(data / split / "label.txt"), True
+        format = "wider-face" if official or (data / split / "images").is_dir() else "auto"
+    return (load_set(data, split), False) if format == "wider-face" else (load_labelled(data, format), True)
 
 
 def _protocol(name: str, long_side: int | None, scales: str | None) -> Protocol:
@@ -114,42 +177,50 @@ def _protocol(name: str, long_side: int | None, scales: str | None) -> Protocol:
     return Protocol("custom", long_side=long_side, scales=parse_scales(scales or "1"))
 
 
-def _detect(
-    model: str, pictures: EvaluationSet, how: Protocol, workers: int | None
-) -> dict[tuple[str, str], NDArray[np.float64]]:
-    from featherface.evaluate.run import detect_set, to_rows
+def _detect(model: str, pictures: EvaluationSet, how: Protocol, workers: int | None) -> list[Detections]:
+    from featherface.evaluate.run import detect_set
 
     with bar("detecting", len(pictures.paths)) as advance:
-        found = detect_set(model, pictures.paths, how, workers=workers, progress=advance)
-    return {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
+        return detect_set(model, pictures.paths, how, workers=workers, progress=advance)
 
 
-def _three(values: dict[str, Any], form: str) -> str:
-    return " / ".join(form.format(value) for value in values.values())
+def _wider_lines(result: WiderResult, beyond: Beyond) -> list[str]:
+    few = "  ".join(f"{s.title()} {v:.1%}" for s, v in beyond.recall_at_few_alarms.items())
+    return [
+        "AP  " + "  ".join(f"{s.title()} {100 * v:.2f}" for s, v in result.ap.items()),
+        *(f"    {part.name:12} AP {100 * part.ap:5.2f}  {part.faces:6,} faces" for part in beyond.by_height),
+        f"found at one false alarm in ten pictures (score {beyond.threshold_at_few_alarms:.3f}): {few}",
+    ]
 
 
-def _write_json(
-    path: Path,
-    set_name: str,
-    result: WiderResult,
-    how: Protocol | None,
-    model: str | None,
-    missing: list[str],
-    more: dict[str, object],
-) -> None:
-    import dataclasses
+def _coco_lines(coco: CocoResult | None) -> list[str]:
+    if coco is None:
+        return []
+    values = (("", coco.ap), ("50", coco.ap50), ("75", coco.ap75))
+    sizes = (("small", coco.small), ("medium", coco.medium), ("large", coco.large))
+    figures = [f"AP{name} {_percent(v)}" for name, v in values] + [
+        f"{name} {_percent(v)}" for name, v in sizes
+    ]
+    return [f"COCO  {'  '.join(figures)}  (at most {coco.max_detections} a picture)"]
 
-    from featherface.atomic import write_text
 
-    content = {
-        "image_set": set_name,
-        "protocol": how.name if how else "predictions",
-        "settings": dataclasses.asdict(how) if how else None,
-        "model": model,
-        "images": result.images,
-        "faces": result.faces,
-        "ap": result.ap,
-        "without_predictions": missing,
-        **more,
+def _landmark_lines(error: LandmarkError | None) -> list[str]:
+    if error is None or error.labelled == 0:
+        return []
+    return [
+        f"landmarks off by {_percent(error.mean)}% of the face's size, median {_percent(error.median)}%; over 10% on "
+        f"{_percent(error.over_a_tenth)}% of {error.found:,} faces found ({error.labelled:,} with labelled landmarks)"
+    ]
+
+
+def _percent(value: float) -> str:
+    return "-" if isnan(value) else f"{100 * value:.2f}"
+
+
+def _plain(result: CocoResult | LandmarkError | None) -> dict[str, Any] | None:
+    """Values for JSON, which has no NaN."""
+    if result is None:
+        return None
+    return {
+        k: None if isinstance(v, float) and isnan(v) else v for k, v in dataclasses.asdict(result).items()
     }
-    write_text(path, json_module.dumps(content, indent=1) + "\n")

@@ -17,7 +17,6 @@ HEIGHTS = ((0, 16), (16, 32), (32, 96), (96, np.inf))
 
 FALSE_ALARMS_PER_IMAGE = 0.1
 _BINS = 10
-_SUBSET = "hard"
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,11 @@ class Failure:
     """Of a false alarm; 0 for a miss."""
 
 
+def widest(truth: ImageTruth) -> NDArray[np.bool_]:
+    """(N,) the faces of the subset that holds the others, the last: `hard`, or all that are not ignored."""
+    return list(truth.counted.values())[-1]
+
+
 @dataclass(frozen=True, eq=False)
 class Beyond:
     """All of it, for one set of predictions."""
@@ -66,7 +70,7 @@ class Beyond:
 
 
 def look_beyond(predictions: Predictions, truths: Sequence[ImageTruth], worst: int = 50) -> Beyond:
-    """Everything above. Parts count the faces of the hard subset, which holds the other two."""
+    """Everything above. Parts count the faces of the last subset, which holds the others."""
     matches = match_all(predictions, truths)
     raw = [_sorted_rows(predictions, truth) for truth in truths]
     recall, threshold = _few_alarms(matches, truths, raw)
@@ -77,7 +81,7 @@ def look_beyond(predictions: Predictions, truths: Sequence[ImageTruth], worst: i
         threshold_at_few_alarms=threshold,
         calibration=_calibration(matches, truths, raw),
         misses=_misses(matches, truths, raw, threshold)[:worst],
-        alarms=_alarms(matches, truths, raw)[:worst],
+        alarms=_alarms(matches, truths, raw, worst),
     )
 
 
@@ -102,7 +106,7 @@ def _sorted_rows(predictions: Predictions, truth: ImageTruth) -> NDArray[np.floa
 def _by_height(matches: Sequence[Matches], truths: Sequence[ImageTruth]) -> list[Part]:
     parts = []
     for low, high in HEIGHTS:
-        masks = [t.counted[_SUBSET] & (t.boxes[:, 3] >= low) & (t.boxes[:, 3] < high) for t in truths]
+        masks = [widest(t) & (t.boxes[:, 3] >= low) & (t.boxes[:, 3] < high) for t in truths]
         found = curve(matches, masks)
         name = f"{low} to {high} px" if np.isfinite(high) else f"over {low} px"
         parts.append(Part(name, found.faces, found.ap))
@@ -115,7 +119,7 @@ def _by_event(matches: Sequence[Matches], truths: Sequence[ImageTruth]) -> list[
         places[truth.event].append(i)
     parts = []
     for event, chosen in places.items():
-        found = curve([matches[i] for i in chosen], [truths[i].counted[_SUBSET] for i in chosen])
+        found = curve([matches[i] for i in chosen], [widest(truths[i]) for i in chosen])
         parts.append(Part(event, found.faces, found.ap))
     return sorted(parts, key=lambda part: part.ap)
 
@@ -147,11 +151,11 @@ def _calibration(
     for rows, match, truth in zip(raw, matches, truths, strict=True):
         on = match.face >= 0
         counts = ~on
-        counts[on] = truth.counted[_SUBSET][match.face[on]]
+        counts[on] = widest(truth)[match.face[on]]
         scores.append(rows[counts, 4])
         right.append(on[counts])
     score, good = np.concatenate(scores), np.concatenate(right)
-    place = np.minimum((score * _BINS).astype(int), _BINS - 1)
+    place = np.clip((score * _BINS).astype(int), 0, _BINS - 1)
     return [
         Bin(
             i / _BINS,
@@ -174,23 +178,26 @@ def _misses(
     """Counted faces that no detection above the threshold meets, tallest first."""
     missed = []
     for i, (rows, match, truth) in enumerate(zip(raw, matches, truths, strict=True)):
-        lost = truth.counted[_SUBSET].copy()
+        lost = widest(truth).copy()
         lost[match.face[(rows[:, 4] > threshold) & (match.face >= 0)]] = False
         missed += [Failure(i, _box(truth.boxes[k]), 0.0) for k in np.flatnonzero(lost)]
     return sorted(missed, key=lambda failure: -failure.box[3])
 
 
 def _alarms(
-    matches: Sequence[Matches], truths: Sequence[ImageTruth], raw: Sequence[NDArray[np.float64]]
+    matches: Sequence[Matches],
+    truths: Sequence[ImageTruth],
+    raw: Sequence[NDArray[np.float64]],
+    worst: int,
 ) -> list[Failure]:
     """Detections that meet no labelled face, surest first. Some of them are faces that nobody labelled."""
     alarms = [
-        Failure(i, _box(rows[k]), float(rows[k, 4]))
+        (-float(rows[k, 4]), i, int(k))
         for i, (rows, match) in enumerate(zip(raw, matches, strict=True))
-        for k in np.flatnonzero(match.face < 0)
+        for k in np.flatnonzero(match.face < 0)[:worst]
         if len(truths[i].boxes)
     ]
-    return sorted(alarms, key=lambda failure: -failure.score)
+    return [Failure(i, _box(raw[i][k]), -score) for score, i, k in sorted(alarms)[:worst]]
 
 
 def _box(row: NDArray[np.float64]) -> tuple[float, float, float, float]:

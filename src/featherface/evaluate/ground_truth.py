@@ -16,7 +16,7 @@ SUBSETS = ("easy", "medium", "hard")
 
 @dataclass(frozen=True, eq=False)
 class ImageTruth:
-    """The faces of one validation picture."""
+    """The labelled faces of one picture."""
 
     event: str
     name: str
@@ -25,6 +25,8 @@ class ImageTruth:
     """(N, 4) x, y, w, h."""
     counted: dict[str, NDArray[np.bool_]]
     """Per subset (N,): faces that count; the others are ignored."""
+    landmarks: NDArray[np.float64] | None = None
+    """(N, 5, 2), NaN where unknown; None when the labels have none."""
 
 
 def load_ground_truth(folder: str | Path) -> list[ImageTruth]:
@@ -39,14 +41,17 @@ def load_ground_truth(folder: str | Path) -> list[ImageTruth]:
                 boxes = np.asarray(faces["face_bbx_list"][e, 0][i, 0], np.float64).reshape(-1, 4)
                 counted = {s: _mask(kept[s][e, 0][i, 0], len(boxes)) for s in SUBSETS}
                 truths.append(ImageTruth(str(event[0][0]), str(name[0][0]), boxes, counted))
-    except (IndexError, ValueError, TypeError) as error:
+    except (IndexError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{root}: the .mat files are not the official ground truth ({error})") from error
     return truths
 
 
 def _mask(one_based: NDArray[Any], count: int) -> NDArray[np.bool_]:
+    places = np.asarray(one_based, int).ravel()
+    if (places < 1).any():
+        raise ValueError(f"gt_list counts faces from 1, this one from {places.min()}")
     mask = np.zeros(count, bool)
-    mask[np.asarray(one_based, int).ravel() - 1] = True
+    mask[places - 1] = True
     return mask
 
 
@@ -59,7 +64,7 @@ def _read(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
         raise DataError(f"{path}: no such file")
     try:
         content: dict[str, Any] = loadmat(str(path))
-    except (ValueError, OSError, TypeError, NotImplementedError, EOFError) as error:
+    except Exception as error:  # scipy has no common class for what it raises on files of another kind
         raise DataError(f"{path}: not a readable .mat file ({error})") from error
     missing = [key for key in keys if key not in content]
     if missing:

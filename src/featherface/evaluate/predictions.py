@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +16,18 @@ Rows = NDArray[np.float64]
 
 
 def read_predictions(
-    folder: str | Path, truths: Sequence[ImageTruth]
+    folder: str | Path, truths: Sequence[ImageTruth], events: Collection[str] = ()
 ) -> tuple[dict[tuple[str, str], Rows], list[str]]:
     """Predictions by (event, name), and the names of pictures whose file is missing.
 
-    DataError names file and line of a wrong count, a value that is no number, NaN or a negative size; and
-    a folder that is not there, empty, or holds an unknown event.
+    `events` are further ones that the folder may hold. DataError names file and line of a wrong count, a value
+    that is no number, NaN or a negative size; and a folder that is not there, empty, or holds an unknown event.
     """
     root = Path(folder)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder of predictions")
-    events = {t.event for t in truths}
-    unknown = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name not in events)
+    known = {Path(event).parts[0] for event in {t.event for t in truths}.union(events) if event != "."}
+    unknown = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name not in known)
     if unknown:
         raise DataError(f"{root / unknown[0]}: not an event of these pictures")
     found, missing = {}, []
@@ -54,13 +54,18 @@ def read_prediction_file(path: Path) -> Rows:
     rows = [line for line in lines[2:] if line.strip()]
     if count != len(rows):
         raise DataError(f"{path}:2: announces {count} detections, holds {len(rows)}")
-    values = np.array([_row(line, f"{path}:{n}") for n, line in enumerate(rows, 3)], np.float64)
-    return values.reshape(-1, 5)
+    try:
+        values = np.array([line.split() for line in rows], np.float64).reshape(-1, 5)
+        if np.isfinite(values).all() and (values[:, 2:4] >= 0).all():
+            return values
+    except ValueError:
+        pass  # something is wrong with a line, or lines hold more than five numbers: one by one they tell which
+    return np.array([_row(line, f"{path}:{n}") for n, line in enumerate(rows, 3)], np.float64)
 
 
 def write_predictions(folder: str | Path, event: str, name: str, rows: NDArray[np.floating]) -> None:
     """Write one picture's detections (N, 5) x, y, w, h, score, atomically."""
-    lines = [f"{event}/{name}.jpg", str(len(rows))]
+    lines = [(Path(event) / f"{name}.jpg").as_posix(), str(len(rows))]
     lines += [f"{x:.3f} {y:.3f} {w:.3f} {h:.3f} {score:.6f}" for x, y, w, h, score in rows]
     write_text(Path(folder) / event / f"{name}.txt", "\n".join(lines) + "\n")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,29 @@ from numpy.typing import NDArray
 
 from featherface.atomic import write_text
 from featherface.errors import DataError, ImageError, MissingExtraError
-from featherface.evaluate.beyond import Beyond, Failure
-from featherface.evaluate.ground_truth import SUBSETS
-from featherface.evaluate.wider import WiderResult
+from featherface.evaluate.beyond import Beyond, Failure, Part
+from featherface.evaluate.coco import CocoResult
+from featherface.evaluate.landmarks import LandmarkError
+from featherface.evaluate.wider import WiderResult, average_precision
 from featherface.images import encode_image, read_image, resize
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1d2733;background:#fff}
-table{border-collapse:collapse;margin:.6rem 0 1.6rem}td,th{padding:.25rem .9rem .25rem 0;text-align:right}
+body{font:15px/1.5 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem;color:#1d2733;background:#fff}
+h1{font-size:1.5rem;overflow-wrap:anywhere}h2{font-size:1.15rem;margin:2.2rem 0 .3rem}p{margin:.3rem 0}
+table{border-collapse:collapse;margin:.6rem 0 1rem}td,th{padding:.15rem 1rem .15rem 0;text-align:right}
 th{border-bottom:1px solid #9aa7b4;font-weight:600}td:first-child,th:first-child{text-align:left}
-figure{display:inline-block;margin:0 .5rem .8rem 0;font-size:12px;width:8rem;vertical-align:top}
-figure img{width:8rem;height:8rem;object-fit:contain;background:#eef1f4}img.curves{width:100%}
-@media(prefers-color-scheme:dark){body{background:#14181d;color:#d8dee6}img.curves{background:#fff}}
+table.facts td{text-align:left}table.facts td:first-child{color:#66727f}
+td.bar{width:9rem;text-align:left;padding-right:2rem}td.bar i{display:block;height:.7rem;background:#2c5f8a}
+.columns{columns:28rem 2}.columns tr{break-inside:avoid}.columns table{margin:0;width:100%}
+.side{display:flex;flex-wrap:wrap;gap:1rem 2rem;align-items:center}
+svg{max-width:100%;height:auto;background:#fff}.gallery{display:grid;grid-template-columns:repeat(auto-fill,8.4rem);gap:.7rem}
+figure{margin:0;font-size:12px;line-height:1.3}
+figure img{width:100%;aspect-ratio:1;object-fit:contain;background:#eef1f4}
+figcaption span{display:block;color:#66727f;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
+@media(prefers-color-scheme:dark){body{background:#14181d;color:#d8dee6}figure img{background:#20262d}}
 """
-_CROP, _CONTEXT = 128, 2.2
+_CROP, _CONTEXT = 136, 2.6
+_OURS, _GREY = "#c0392b", "#9aa7b4"
 
 PublicCurves = Mapping[str, Mapping[str, NDArray[np.float64]]]
 """Other detectors' curves: name -> subset -> (T, 2) precision, recall."""
@@ -37,60 +46,39 @@ PublicCurves = Mapping[str, Mapping[str, NDArray[np.float64]]]
 def write_report(
     target: Path,
     title: str,
-    facts: Sequence[str],
+    facts: Mapping[str, str],
     result: WiderResult,
     beyond: Beyond,
     paths: Sequence[Path],
     others: PublicCurves | None = None,
+    coco: CocoResult | None = None,
+    landmarks: LandmarkError | None = None,
 ) -> None:
-    """Write the page atomically. `facts` are lines about model, protocol and pictures."""
+    """Write the page atomically. `facts` say which model, protocol and pictures; `others` are laid beside ours."""
+    threshold = f"{beyond.threshold_at_few_alarms:.3f}"
     sections = [
         f"<h1>{html.escape(title)}</h1>",
-        "".join(f"<p>{html.escape(fact)}</p>" for fact in facts),
+        _table((), list(facts.items()), "facts"),
         "<h2>Average precision</h2>",
-        _table(
-            ("subset", "faces", "AP", "recall at one false alarm in ten pictures"),
-            [
-                (
-                    s,
-                    f"{result.faces[s]:,}",
-                    f"{100 * result.ap[s]:.2f}",
-                    f"{beyond.recall_at_few_alarms[s]:.1%}",
-                )
-                for s in SUBSETS
-            ],
-        ),
-        f"<p>One false alarm in ten pictures is reached at a score of {beyond.threshold_at_few_alarms:.3f}.</p>",
-        f'<img class="curves" alt="precision-recall curves" src="{_curves(result, beyond, others or {})}">',
+        _average_precision(result, beyond),
+        f"<p>One false alarm in ten pictures is reached at a score of {threshold}.</p>",
+        _coco(coco) if coco else "",
+        _curves(result, others or {}),
+        _landmarks(landmarks) if landmarks and landmarks.labelled else "",
         "<h2>By face height</h2>",
-        _table(
-            ("height", "faces", "AP"),
-            [(p.name, f"{p.faces:,}", f"{100 * p.ap:.2f}") for p in beyond.by_height],
-        ),
+        _table(("height", "faces", "AP", ""), _parts(beyond.by_height)),
         "<h2>By event, worst first</h2>",
-        _table(
-            ("event", "faces", "AP"),
-            [(p.name, f"{p.faces:,}", f"{100 * p.ap:.1f}") for p in beyond.by_event if p.faces],
-        ),
-        "<h2>Calibration</h2><p>How often detections of a score were right (faces the protocol ignores left out).</p>",
-        _table(
-            ("scores", "detections", "mean score", "right"),
-            [
-                (
-                    f"{b.low:.1f} to {b.high:.1f}",
-                    f"{b.detections:,}",
-                    f"{b.mean_score:.3f}",
-                    f"{b.precision:.1%}",
-                )
-                for b in beyond.calibration
-            ],
-        ),
-        "<h2>Largest faces missed</h2><p>At that score. The box is the label.</p>",
+        f'<div class="columns">{_table((), _parts(p for p in beyond.by_event if p.faces))}</div>',
+        "<p>Event, faces, AP.</p>",
+        "<h2>Calibration</h2><p>How often detections of a score were right; faces that are ignored are left out.</p>",
+        f'<div class="side">{_calibration(beyond)}{_calibration_curve(beyond)}</div>',
+        f"<h2>Largest faces missed</h2><p>The label is drawn; no detection of score {threshold} or more meets it.</p>",
         _gallery(beyond.misses, paths),
-        "<h2>Surest false alarms</h2><p>Some are faces that nobody labelled.</p>",
+        "<h2>Surest false alarms</h2><p>The detection is drawn. Some are faces that nobody labelled.</p>",
         _gallery(beyond.alarms, paths),
     ]
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+    page += '<meta name="viewport" content="width=device-width">'
     page += f"<style>{_STYLE}</style>{''.join(sections)}</html>\n"
     write_text(target, page)
 
@@ -103,46 +91,97 @@ def read_public_curves(folder: Path) -> PublicCurves:
         raise MissingExtraError("scipy", "evaluate") from error
     curves: dict[str, dict[str, NDArray[np.float64]]] = {}
     for path in sorted(folder.rglob("wider_pr_info_*_val.mat")):
-        name, subset = path.stem.removeprefix("wider_pr_info_").removesuffix("_val").rsplit("_", 1)
+        name, _, subset = path.stem.removeprefix("wider_pr_info_").removesuffix("_val").rpartition("_")
         try:
             values = np.asarray(loadmat(path)["pr_cruve"], np.float64)
-        except (KeyError, ValueError, OSError, NotImplementedError) as error:
+        except Exception as error:  # scipy has no common class for what it raises on files of another kind
             raise DataError(f"{path}: not one of the toolkit's curve files ({error})") from error
+        if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all():
+            raise DataError(f"{path}: a curve of shape {values.shape}, not pairs of precision and recall")
         curves.setdefault(name, {})[subset] = values
     if not curves:
         raise DataError(f"{folder}: holds no wider_pr_info_<name>_<subset>_val.mat")
     return curves
 
 
-def _curves(result: WiderResult, beyond: Beyond, others: PublicCurves) -> str:
-    try:
-        import matplotlib
+def _average_precision(result: WiderResult, beyond: Beyond) -> str:
+    rows = [
+        (s, f"{c.faces:,}", f"{100 * c.ap:.2f}", f"{beyond.recall_at_few_alarms[s]:.1%}")
+        for s, c in result.curves.items()
+    ]
+    return _table(("subset", "faces", "AP", "recall at one false alarm in ten pictures"), rows)
 
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
+
+def _coco(coco: CocoResult) -> str:
+    figures = [coco.ap, coco.ap50, coco.ap75, coco.small, coco.medium, coco.large]
+    head = ("COCO AP", "AP50", "AP75", "small (under 32 x 32)", "medium (to 96 x 96)", "large")
+    return _table(head, [[percent(value) for value in figures]])
+
+
+def _landmarks(error: LandmarkError) -> str:
+    head = ("mean", "median", "faces over 10%", *(name.replace("_", " ") for name in error.by_point))
+    row = [percent(v) for v in (error.mean, error.median, error.over_a_tenth, *error.by_point.values())]
+    return (
+        "<h2>Landmarks</h2><p>Distance to the label over the square root of the box's area, in percent, on "
+        f"{error.found:,} found of {error.labelled:,} faces with labelled landmarks.</p>{_table(head, [row])}"
+    )
+
+
+def _parts(parts: Iterable[Part]) -> list[tuple[str | float, ...]]:
+    return [(p.name, f"{p.faces:,}", f"{100 * p.ap:.1f}", p.ap) for p in parts]
+
+
+def _calibration(beyond: Beyond) -> str:
+    rows = [
+        (f"{b.low:.1f} to {b.high:.1f}", f"{b.detections:,}", f"{b.mean_score:.3f}", f"{b.precision:.1%}")
+        for b in beyond.calibration
+    ]
+    return _table(("scores", "detections", "mean score", "right"), rows)
+
+
+def _curves(result: WiderResult, others: PublicCurves) -> str:
+    """A panel per subset; the others thin, best first in the legend."""
+    figure = _figure(4.6 * len(result.curves), 4.4 + 0.16 * len(others))
+    panels = figure.subplots(1, len(result.curves), squeeze=False)[0]
+    for axes, (subset, found) in zip(panels, result.curves.items(), strict=True):
+        axes.plot(
+            found.recall, found.precision, lw=2.2, color=_OURS, label=f"this: {100 * found.ap:.1f}", zorder=9
+        )
+        known = {name: curves[subset] for name, curves in others.items() if subset in curves}
+        areas = {name: average_precision(curve[:, 0], curve[:, 1]) for name, curve in known.items()}
+        for name in sorted(known, key=lambda name: -areas[name]):
+            axes.plot(known[name][:, 1], known[name][:, 0], lw=1, label=f"{name}: {100 * areas[name]:.1f}")
+        axes.set(title=subset, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
+    return _svg(figure, "precision against recall")
+
+
+def _calibration_curve(beyond: Beyond) -> str:
+    figure = _figure(4.2, 3.6)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=_GREY, lw=1)
+    scores, right = [b.mean_score for b in beyond.calibration], [b.precision for b in beyond.calibration]
+    axes.plot(scores, right, "o-", color="#2c5f8a")
+    axes.set(xlabel="score", ylabel="share that was right", xlim=(0, 1), ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    return _svg(figure, "share of right detections against score")
+
+
+def _figure(width: float, height: float) -> Any:
+    try:
+        from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError("matplotlib", "evaluate") from error
+    return Figure(figsize=(width, height), layout="constrained")
 
-    figure, axes = pyplot.subplots(1, 4, figsize=(15, 3.8))
-    for axis, subset in zip(axes, SUBSETS, strict=False):
-        for name, curves in others.items():
-            if subset in curves:
-                axis.plot(curves[subset][:, 1], curves[subset][:, 0], lw=0.8, alpha=0.6, label=name)
-        found = result.curves[subset]
-        axis.plot(found.recall, found.precision, lw=2, color="#c0392b", label=f"this: {100 * found.ap:.1f}")
-        axis.set(title=subset, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-        axis.legend(fontsize=7, loc="lower left")
-        axis.grid(alpha=0.3)
-    scores = [b.mean_score for b in beyond.calibration]
-    axes[3].plot([0, 1], [0, 1], color="#9aa7b4", lw=0.8)
-    axes[3].plot(scores, [b.precision for b in beyond.calibration], "o-", color="#2c5f8a")
-    axes[3].set(title="calibration", xlabel="score", ylabel="right", xlim=(0, 1), ylim=(0, 1.02))
-    axes[3].grid(alpha=0.3)
-    figure.tight_layout()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    pyplot.close(figure)
-    return _data_url(buffer.getvalue(), "png")
+
+def _svg(figure: Any, label: str) -> str:
+    """The figure as an element of the page: sharp at any zoom."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
 def _gallery(failures: Sequence[Failure], paths: Sequence[Path]) -> str:
@@ -153,13 +192,14 @@ def _gallery(failures: Sequence[Failure], paths: Sequence[Path]) -> str:
         except ImageError:
             continue
         _, _, width, height = failure.box
-        caption = f"{width:.0f}x{height:.0f} px" + (f", score {failure.score:.2f}" if failure.score else "")
+        caption = f"{width:.0f} x {height:.0f} px" + (f", {failure.score:.2f}" if failure.score else "")
         name = html.escape(paths[failure.picture].name)
-        source = _data_url(encode_image(crop, ".jpg"), "jpeg")
+        source = f"data:image/jpeg;base64,{base64.b64encode(encode_image(crop, '.jpg')).decode('ascii')}"
         cells.append(
-            f'<figure><img src="{source}" alt="{name}" title="{name}"><figcaption>{caption}</figcaption></figure>'
+            f'<figure><img src="{source}" alt="{name}" title="{name}">'
+            f"<figcaption>{caption}<span>{name}</span></figcaption></figure>"
         )
-    return "".join(cells) or "<p>None.</p>"
+    return f'<div class="gallery">{"".join(cells)}</div>' if cells else "<p>None.</p>"
 
 
 def _crop(image: NDArray[np.uint8], box: tuple[float, float, float, float]) -> NDArray[np.uint8]:
@@ -180,11 +220,19 @@ def _crop(image: NDArray[np.uint8], box: tuple[float, float, float, float]) -> N
     return part
 
 
-def _data_url(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+def percent(value: float) -> str:
+    """A fraction in percent; a dash where it is unknown."""
+    return "-" if np.isnan(value) else f"{100 * value:.1f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str | float]], kind: str = "") -> str:
+    """Words are written, a float is drawn as a bar of that share."""
     heads = "".join(f"<th>{html.escape(h)}</th>" for h in head)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in row) + "</tr>" for row in rows)
-    return f"<table><tr>{heads}</tr>{body}</table>"
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return f'<table class="{kind}">{f"<tr>{heads}</tr>" if head else ""}{body}</table>'
+
+
+def _cell(value: str | float) -> str:
+    if isinstance(value, float):
+        return f'<td class="bar"><i style="width:{100 * value:.1f}%"></i></td>'
+    return f"<td>{html.escape(value)}</td>"

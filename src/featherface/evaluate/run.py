@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,17 @@ class EvaluationSet:
 
     truths: list[ImageTruth]
     paths: list[Path]
+    source: str = "WIDER FACE val"
+    whole: int = FULL_SET
+    """How many pictures the source has."""
+    events: frozenset[str] = frozenset()
+    """All events of the source."""
 
     @property
     def name(self) -> str:
         """How results call this set."""
         count = len(self.truths)
-        return "WIDER FACE val" if count == FULL_SET else f"{count} pictures of WIDER FACE val"
+        return self.source if count == self.whole else f"{count} pictures of {self.source}"
 
 
 def load_set(folder: str | Path, split: str = "val") -> EvaluationSet:
@@ -55,7 +60,8 @@ def load_set(folder: str | Path, split: str = "val") -> EvaluationSet:
     if not there:
         raise DataError(f"{images}: holds no pictures")
     chosen = [t for key, t in truths.items() if key in there]
-    return EvaluationSet(chosen, [there[t.event, t.name] for t in chosen])
+    events = frozenset(event for event, _ in truths)
+    return EvaluationSet(chosen, [there[t.event, t.name] for t in chosen], events=events)
 
 
 def every_nth(pictures: EvaluationSet, count: int) -> EvaluationSet:
@@ -63,7 +69,8 @@ def every_nth(pictures: EvaluationSet, count: int) -> EvaluationSet:
     if count <= 0 or count >= len(pictures.truths):
         return pictures
     chosen = np.linspace(0, len(pictures.truths) - 1, count).round().astype(int)
-    return EvaluationSet([pictures.truths[i] for i in chosen], [pictures.paths[i] for i in chosen])
+    truths, paths = [pictures.truths[i] for i in chosen], [pictures.paths[i] for i in chosen]
+    return replace(pictures, truths=truths, paths=paths)
 
 
 def detect_set(

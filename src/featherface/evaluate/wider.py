@@ -60,6 +60,8 @@ class Matches:
     """(N,) normalised."""
     face: NDArray[np.int64]
     """(N,) the face each detection overlaps most, or -1 under the IoU threshold."""
+    first: NDArray[np.bool_]
+    """(N,) whether no better detection is on the same face; never on -1."""
 
 
 def evaluate(
@@ -67,7 +69,8 @@ def evaluate(
 ) -> WiderResult:
     """AP of predictions for these pictures; one without predictions counts as no detections."""
     matches = match_all(predictions, truths, progress)
-    return WiderResult(len(truths), {s: curve(matches, [t.counted[s] for t in truths]) for s in SUBSETS})
+    subsets = truths[0].counted if truths else SUBSETS
+    return WiderResult(len(truths), {s: curve(matches, [t.counted[s] for t in truths]) for s in subsets})
 
 
 def match_all(
@@ -80,24 +83,23 @@ def match_all(
         rows = np.asarray(predictions.get((truth.event, truth.name), np.zeros((0, 5))), np.float64)
         rows = rows[np.argsort(-rows[:, 4], kind="stable")]
         scores = (rows[:, 4] - low) / (high - low) if high > low else np.ones(len(rows))
-        found.append(Matches(scores, _best_face(rows[:, :4], truth.boxes)))
+        face = _best_face(rows[:, :4], truth.boxes)
+        found.append(Matches(scores, face, _first(face)))
         progress()
     return found
 
 
 def curve(matches: Sequence[Matches], counted: Sequence[NDArray[np.bool_]]) -> Curve:
     """The precision-recall curve when, in each picture, these faces count and the others are ignored."""
-    proposals, hits, faces = np.zeros(THRESHOLDS), np.zeros(THRESHOLDS), 0
+    proposed, right = [np.zeros(0)], [np.zeros(0)]
     for match, mask in zip(matches, counted, strict=True):
-        faces += int(mask.sum())
         # A picture without any face is left out by the toolkit: its false alarms do not count.
-        if len(match.scores) == 0 or len(mask) == 0:
-            continue
-        right, proposed = _count(match, mask)
-        above = _count_above(match.scores)
-        some = above > 0
-        proposals[some] += proposed[above[some] - 1]
-        hits[some] += right[above[some] - 1]
+        if len(mask):
+            counts = np.append(mask, True)[match.face]  # -1, on no face, is the last: it counts
+            proposed.append(match.scores[counts])
+            right.append(match.scores[counts & match.first])
+    faces = sum(int(mask.sum()) for mask in counted)
+    proposals, hits = _count_above(np.concatenate(proposed)), _count_above(np.concatenate(right))
     precision = np.divide(hits, proposals, out=np.zeros(THRESHOLDS), where=proposals > 0)
     recall = hits / max(faces, 1)
     return Curve(faces, precision, recall, average_precision(precision, recall))
@@ -112,20 +114,16 @@ def average_precision(precision: _Floats, recall: _Floats) -> float:
     return float(np.sum((r[steps + 1] - r[steps]) * p[steps + 1]))
 
 
-def _count(match: Matches, counted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """After each detection: faces found so far, and detections that count so far."""
-    on_face = match.face >= 0
-    on_counted = np.zeros(len(match.face), bool)
-    on_counted[on_face] = counted[match.face[on_face]]
-    first = np.zeros(len(match.face), bool)
-    first[np.unique(match.face, return_index=True)[1]] = True
-    return np.cumsum(first & on_counted), np.cumsum(~on_face | on_counted)
+def _first(face: NDArray[np.int64]) -> NDArray[np.bool_]:
+    first = np.zeros(len(face), bool)
+    first[np.unique(face, return_index=True)[1]] = True
+    return first & (face >= 0)
 
 
 def _count_above(scores: _Floats) -> NDArray[np.int64]:
-    """How many detections score at least each threshold 0.999, 0.998, ..., 0."""
+    """How many scores are at least each threshold 0.999, 0.998, ..., 0."""
     thresholds = 1 - (np.arange(THRESHOLDS) + 1) / THRESHOLDS
-    return np.searchsorted(-scores, -thresholds, side="right")
+    return np.searchsorted(np.sort(-scores), -thresholds, side="right")
 
 
 def _best_face(boxes: _Floats, faces: _Floats) -> NDArray[np.int64]:
@@ -138,9 +136,10 @@ def _best_face(boxes: _Floats, faces: _Floats) -> NDArray[np.int64]:
 
 def iou_plus_one(first: _Floats, second: _Floats) -> _Floats:
     """IoU of x, y, w, h boxes (N, 4), (M, 4) where a box of width w covers w + 1 pixels: (N, M)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum((first[:, :2] + first[:, 2:])[:, None], (second[:, :2] + second[:, 2:])[None])
-    overlap = (high - low + 1).clip(0).prod(-1)
+    (ax, ay, aw, ah), (bx, by, bw, bh) = first.T[:, :, None], second.T[:, None]
+    wide = np.minimum(ax + aw, bx + bw) - np.maximum(ax, bx) + 1
+    high = np.minimum(ay + ah, by + bh) - np.maximum(ay, by) + 1
+    overlap = np.maximum(wide, 0) * np.maximum(high, 0)
     areas = (first[:, 2:] + 1).prod(-1)[:, None] + (second[:, 2:] + 1).prod(-1)[None]
     result: _Floats = overlap / (areas - overlap)
     return result
