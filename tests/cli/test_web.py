@@ -120,6 +120,8 @@ def test_ports_that_are_none(run, port):
 
 def test_ctrl_c_ends_it(page):
     code = (
+        # Where the tests run in the background, SIGINT arrives ignored.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys, featherface.web as web, pathlib;"
         f"web.PAGE = pathlib.Path({str(page)!r});"
         "sys.argv = ['featherface', 'web', '--port', '0'];"
@@ -132,5 +134,8 @@ def test_ctrl_c_ends_it(page):
         address = process.stdout.readline().split()[0]
         assert urllib.request.urlopen(address, timeout=10).read() == b"index.html"
         process.send_signal(2)
-        assert process.wait(timeout=10) == 0
+        try:
+            assert process.wait(timeout=10) == 0
+        finally:
+            process.kill()
         assert process.stderr.read() == ""
