@@ -115,6 +115,15 @@ def test_pseudo_label_goes_on_past_a_broken_picture(run, labelled):
     assert len(read_annotations(labelled / "new.txt")) == 1
 
 
-def test_thresholds_upside_down_are_refused(run, labelled):
-    outcome = run("pseudo-label", labelled / "images", "--output", "x", "--sure", "0.2", "--doubtful", "0.6")
-    assert outcome.code == 1 and "--doubtful" in outcome.err
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        pytest.param(["--sure", "0.2", "--doubtful", "0.6"], "--doubtful", id="thresholds upside down"),
+        pytest.param(["--to", "nonsense"], "unknown label format 'nonsense'", id="unknown format"),
+        pytest.param(["--to", "yolo"], "are a folder", id="a file where a folder goes"),
+    ],
+)
+def test_what_cannot_be_labelled_is_refused_before_the_teacher_looks(run, labelled, options, reason):
+    outcome = run("pseudo-label", labelled / "images", "--output", labelled / "label.txt", *options)
+    assert outcome.code == 1 and reason in outcome.err
+    assert "labelling" not in outcome.err

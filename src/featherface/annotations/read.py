@@ -58,16 +58,22 @@ def write_annotations(annotations: Sequence[Annotation], target: str | Path, for
     unknown format, DataError for what a format cannot say, ImageError for a picture that has to be measured
     and cannot be read.
     """
+    path = check_target(target, format)
+    try:
+        _WRITERS[format](annotations, path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def check_target(target: str | Path, format: str) -> Path:
+    """The place that labels are to be written to; ConfigError or DataError when it cannot take that format."""
     if format not in FORMATS:
         raise ConfigError(f"unknown label format {format!r}; there are {', '.join(FORMATS)}")
     path = Path(target)
     folder_wanted = format in ("yolo", "voc")
     if path.exists() and path.is_dir() != folder_wanted:
         raise DataError(f"{path}: labels of format {format} are a {'folder' if folder_wanted else 'file'}")
-    try:
-        _WRITERS[format](annotations, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return path
 
 
 def _find(path: Path) -> tuple[Path, str]:

@@ -109,6 +109,7 @@ def pseudo_label(
     """Label pictures by a teacher: the sure faces as faces, the doubtful ones as ignored."""
     from featherface.annotations import read_annotations, write_annotations
     from featherface.annotations.complete import complete
+    from featherface.annotations.read import check_target
     from featherface.cli.detect import parse_scales
     from featherface.cli.inputs import expand
     from featherface.cli.progress import bar
@@ -116,6 +117,7 @@ def pseudo_label(
 
     if doubtful > sure:
         raise ConfigError(f"--doubtful {doubtful} is over --sure {sure}")
+    check_target(output, to)
     known = {a.path.resolve(): a for a in (read_annotations(labels) if labels else [])}
     detector, sizes = Detector(model, score_threshold=doubtful), parse_scales(scales)
     found, failed = [], []
