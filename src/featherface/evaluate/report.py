@@ -72,7 +72,7 @@ def write_report(
         "<p>Event, faces, AP.</p>",
         "<h2>Calibration</h2><p>How often detections of a score were right; faces that are ignored are left out.</p>",
         f'<div class="side">{_calibration(beyond)}{_calibration_curve(beyond)}</div>',
-        f"<h2>Largest faces missed</h2><p>The label is drawn; no detection of score {threshold} or more meets it.</p>",
+        f"<h2>Largest faces missed</h2><p>The label is drawn; no detection of a score over {threshold} meets it.</p>",
         _gallery(beyond.misses, paths),
         "<h2>Surest false alarms</h2><p>The detection is drawn. Some are faces that nobody labelled.</p>",
         _gallery(beyond.alarms, paths),
