@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,13 +38,18 @@ class TorchSession:
         return scores.numpy(), boxes.numpy(), landmarks.numpy()
 
 
-def make_measure(folder: str, images: int) -> Callable[[Session], dict[str, float]]:
-    """A function to AP per subset on a WIDER FACE folder, protocol `original`; `images` 0 means all."""
+def make_measure(place: str, images: int) -> Callable[[Session], dict[str, float]]:
+    """A function to AP per subset, protocol `original`; `images` 0 means all.
+
+    `place` is a folder in the WIDER FACE layout (easy, medium, hard) or labels of any format (all).
+    """
+    from featherface.evaluate.labelled import load_labelled
     from featherface.evaluate.protocol import protocol
     from featherface.evaluate.run import detect_set, every_nth, load_set, to_rows
     from featherface.evaluate.wider import evaluate
 
-    pictures = every_nth(load_set(folder), images)
+    wider = (Path(place) / "ground_truth").is_dir() or (Path(place) / "val").is_dir()
+    pictures = every_nth(load_set(place) if wider else load_labelled(place), images)
 
     def measure(session: Session) -> dict[str, float]:
         found = detect_set(session, pictures.paths, protocol("original"), workers=1)
@@ -53,9 +59,9 @@ def make_measure(folder: str, images: int) -> Callable[[Session], dict[str, floa
     return measure
 
 
-def make_validation(folder: str, images: int) -> Callable[[FeatherFace], dict[str, float]]:
+def make_validation(place: str, images: int) -> Callable[[FeatherFace], dict[str, float]]:
     """A function that measures a network during training, as `make_measure` does a session."""
-    measure = make_measure(folder, images)
+    measure = make_measure(place, images)
 
     def validate(model: FeatherFace) -> dict[str, float]:
         ap = measure(TorchSession(model))
