@@ -202,6 +202,8 @@ def test_an_unknown_event_is_named(run, wider, predicted):
         pytest.param(["--curves", "nowhere"], "nowhere", id="no curves"),
         pytest.param(["--format", "csv"], "'csv'", id="unknown format"),
         pytest.param(["--model", "none.onnx"], "none.onnx", id="no model"),
+        pytest.param(["--report", __file__], "test_evaluate.py: a file", id="report onto a file"),
+        pytest.param(["--json", "."], ".: a folder", id="JSON onto a folder"),
     ],
 )
 def test_wrong_options_are_named(run, wider, arguments, reason):
@@ -214,6 +216,14 @@ def test_a_picture_that_cannot_be_read_is_named(run, wider, content):
     (wider / "val" / "images" / "0--Parade" / "march.jpg").write_bytes(content)
     outcome = run("evaluate", "--data", wider)
     assert outcome.code == 1 and "march.jpg" in outcome.err and "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize("option", ["--json", "--report", "--save-predictions"])
+def test_a_place_that_cannot_be_written_is_named(run, wider, predicted, tmp_path, option):
+    (tmp_path / "file").touch()
+    target = tmp_path / "file" / "below"
+    outcome = run("evaluate", "--data", wider, "--predictions", predicted, option, target)
+    assert outcome.code == 1 and "below" in outcome.err and "cannot be written" in outcome.err
 
 
 def test_no_pictures_is_an_error(run, wider):

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_module
-from math import isnan
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from featherface.atomic import write_text
 from featherface.cli.progress import bar
-from featherface.errors import ConfigError
+from featherface.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from featherface.detections import Detections
-    from featherface.evaluate.beyond import Beyond
-    from featherface.evaluate.coco import CocoResult
-    from featherface.evaluate.landmarks import LandmarkError
+    from featherface.evaluate.evaluation import Evaluation
     from featherface.evaluate.protocol import Protocol
     from featherface.evaluate.report import PublicCurves
     from featherface.evaluate.run import EvaluationSet
-    from featherface.evaluate.wider import WiderResult
 
 _SHOWN_MISSING = 5
 
@@ -60,20 +59,21 @@ def evaluate(
     curves: Annotated[
         Path | None, typer.Option(help="Folder of the toolkit's curves of other detectors, for the report.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Only about this many pictures, evenly spread.")] = 0,
+    limit: Annotated[
+        int, typer.Option(help="Only about this many pictures, evenly spread; 0 for all.", min=0)
+    ] = 0,
     workers: Annotated[
-        int | None, typer.Option(help="Threads, one picture each; all cores when not given.")
+        int | None, typer.Option(help="Threads, one picture each; all cores when not given.", min=1)
     ] = None,
 ) -> None:
     """AP Easy, Medium and Hard by the official protocol; on other labels COCO's AP and the landmarks' error."""
-    from featherface.evaluate.beyond import look_beyond, to_dict
+    from featherface.evaluate.evaluation import evaluate_all
     from featherface.evaluate.predictions import read_predictions, write_predictions
     from featherface.evaluate.run import every_nth, to_rows
-    from featherface.evaluate.wider import evaluate as measure
 
-    everything, labelled = _load(data, split, format)
+    others = _check_early(json, report, save_predictions, curves)
+    everything = _load(data, split, format)
     pictures = every_nth(everything, limit)
-    others = _public_curves(curves)
     missing: list[str] = []
     found: list[Detections] | None = None
     if predictions is not None:
@@ -85,75 +85,88 @@ def evaluate(
         found = _detect(model, pictures, how, workers)
         rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
     if save_predictions is not None:
-        for (event, name), detections in rows.items():
-            write_predictions(save_predictions, event, name, detections)
+        with _writing(save_predictions):
+            for (event, name), detections in rows.items():
+                write_predictions(save_predictions, event, name, detections)
     with bar("evaluating", len(pictures.truths)) as advance:
-        result = measure(rows, pictures.truths, advance)
-    beyond = look_beyond(rows, pictures.truths)
-    coco, landmarks = None, None
-    if labelled:
-        from featherface.evaluate.coco import coco_ap
-        from featherface.evaluate.labelled import SUBSET
-        from featherface.evaluate.landmarks import landmark_error
+        measured = evaluate_all(pictures, rows, found, advance)
 
-        coco = coco_ap(rows, pictures.truths, SUBSET)
-        landmarks = landmark_error(found, pictures.truths, SUBSET) if found is not None else None
-
-    typer.echo(
-        f"{pictures.name}: {result.images:,} pictures, faces {' / '.join(f'{n:,}' for n in result.faces.values())}"
-    )
+    counts = " / ".join(f"{count:,}" for count in measured.result.faces.values())
+    typer.echo(f"{pictures.name}: {len(pictures.truths):,} pictures, faces {counts}")
     typer.echo(named)
     for name in missing[:_SHOWN_MISSING]:
         typer.echo(f"no predictions for {name}: counts as no detections", err=True)
     if missing:
         typer.echo(f"{len(missing):,} pictures without a prediction file", err=True)
-    for line in (*_coco_lines(coco), *_wider_lines(result, beyond), *_landmark_lines(landmarks)):
+    for line in measured.lines():
         typer.echo(line)
     if json is not None:
-        content = {
-            "image_set": pictures.name,
+        run = {
             "protocol": how.name if how else "predictions",
             "settings": dataclasses.asdict(how) if how else None,
             "model": model if how else None,
-            "images": result.images,
-            "faces": result.faces,
-            "ap": result.ap,
-            "coco": _plain(coco),
-            "landmarks": _plain(landmarks),
             "without_predictions": missing,
-            **to_dict(beyond),
         }
-        write_text(json, json_module.dumps(content, indent=1) + "\n")
+        with _writing(json):
+            write_text(json, json_module.dumps(run | measured.to_dict(), indent=1) + "\n")
     if report is not None:
-        from featherface.evaluate.report import write_report
-
-        facts = {
-            "detector": who,
-            "pictures": pictures.name,
-            "protocol": named if how else "not known: prediction files",
-        }
+        facts = {"detector": who, "protocol": named if how else "not known: prediction files"}
         if missing:
-            facts["without a prediction file"] = (
+            facts["without prediction files"] = (
                 f"{len(missing):,} pictures, which count as without detections"
             )
-        target = report / "index.html"
-        write_report(
-            target, f"Evaluation of {who}", facts, result, beyond, pictures.paths, others, coco, landmarks
-        )
-        typer.echo(str(target))
+        _report(report / "index.html", f"Evaluation of {who}", facts, measured, others)
 
 
-def _public_curves(folder: Path | None) -> PublicCurves | None:
-    """Read before anything is detected: a wrong file is said at once."""
-    if folder is None:
+def _check_early(
+    json: Path | None, report: Path | None, save_predictions: Path | None, curves: Path | None
+) -> PublicCurves | None:
+    """What would otherwise fail after all pictures have been looked at; the curves for the report."""
+    for folder in (report, save_predictions):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise ConfigError(f"{folder}: a file, not a folder to write into")
+    if json is not None and json.is_dir():
+        raise ConfigError(f"{json}: a folder, not a file to write")
+    if report is not None and find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "evaluate")
+    if curves is None:
         return None
     from featherface.evaluate.report import read_public_curves
 
-    return read_public_curves(folder)
+    return read_public_curves(curves)
 
 
-def _load(data: Path, split: str, format: str) -> tuple[EvaluationSet, bool]:
-    """The pictures, and whether they have labels of a general format rather than WIDER FACE's ground truth."""
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Say in one line that something cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{target}: cannot be written ({error.strerror or error})") from error
+
+
+def _report(
+    target: Path, title: str, facts: dict[str, str], measured: Evaluation, others: PublicCurves | None
+) -> None:
+    from featherface.evaluate.report import write_report
+
+    pictures = measured.pictures
+    with _writing(target):
+        write_report(
+            target,
+            title,
+            {**facts, "pictures": pictures.name},
+            measured.result,
+            measured.beyond,
+            pictures.paths,
+            others,
+            measured.coco,
+            measured.landmarks,
+        )
+    typer.echo(str(target))
+
+
+def _load(data: Path, split: str, format: str) -> EvaluationSet:
     from featherface.evaluate.labelled import load_labelled
     from featherface.evaluate.run import load_set
 
@@ -161,9 +174,14 @@ def _load(data: Path, split: str, format: str) -> tuple[EvaluationSet, bool]:
         official = (data / "ground_truth").is_dir()
         # The ground truth is of the validation pictures; the training pictures come with a label.txt.
         if official and (data / split / "label.txt").is_file():
-            return load_labelled(data / split / "label.txt"), True
-        format = "wider-face" if official or (data / split / "images").is_dir() else "auto"
-    return (load_set(data, split), False) if format == "wider-face" else (load_labelled(data, format), True)
+            data = data / split / "label.txt"
+        elif official or (data / split / "images").is_dir():
+            format = "wider-face"
+    if format == "wider-face":
+        return load_set(data, split)
+    if find_spec("pycocotools") is None:
+        raise MissingExtraError("pycocotools", "evaluate")
+    return load_labelled(data, format)
 
 
 def _protocol(name: str, long_side: int | None, scales: str | None) -> Protocol:
@@ -182,45 +200,3 @@ def _detect(model: str, pictures: EvaluationSet, how: Protocol, workers: int | N
 
     with bar("detecting", len(pictures.paths)) as advance:
         return detect_set(model, pictures.paths, how, workers=workers, progress=advance)
-
-
-def _wider_lines(result: WiderResult, beyond: Beyond) -> list[str]:
-    few = "  ".join(f"{s.title()} {v:.1%}" for s, v in beyond.recall_at_few_alarms.items())
-    return [
-        "AP  " + "  ".join(f"{s.title()} {100 * v:.2f}" for s, v in result.ap.items()),
-        *(f"    {part.name:12} AP {100 * part.ap:5.2f}  {part.faces:6,} faces" for part in beyond.by_height),
-        f"found at one false alarm in ten pictures (score {beyond.threshold_at_few_alarms:.3f}): {few}",
-    ]
-
-
-def _coco_lines(coco: CocoResult | None) -> list[str]:
-    if coco is None:
-        return []
-    values = (("", coco.ap), ("50", coco.ap50), ("75", coco.ap75))
-    sizes = (("small", coco.small), ("medium", coco.medium), ("large", coco.large))
-    figures = [f"AP{name} {_percent(v)}" for name, v in values] + [
-        f"{name} {_percent(v)}" for name, v in sizes
-    ]
-    return [f"COCO  {'  '.join(figures)}  (at most {coco.max_detections} a picture)"]
-
-
-def _landmark_lines(error: LandmarkError | None) -> list[str]:
-    if error is None or error.labelled == 0:
-        return []
-    return [
-        f"landmarks off by {_percent(error.mean)}% of the face's size, median {_percent(error.median)}%; over 10% on "
-        f"{_percent(error.over_a_tenth)}% of {error.found:,} faces found ({error.labelled:,} with labelled landmarks)"
-    ]
-
-
-def _percent(value: float) -> str:
-    return "-" if isnan(value) else f"{100 * value:.2f}"
-
-
-def _plain(result: CocoResult | LandmarkError | None) -> dict[str, Any] | None:
-    """Values for JSON, which has no NaN."""
-    if result is None:
-        return None
-    return {
-        k: None if isinstance(v, float) and isnan(v) else v for k, v in dataclasses.asdict(result).items()
-    }

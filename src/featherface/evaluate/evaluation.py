@@ -1,0 +1,100 @@
+"""Everything that is measured on one set of predictions, as lines to print and as values for JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+from featherface.detections import Detections
+from featherface.evaluate.beyond import Beyond, look_beyond, to_dict
+from featherface.evaluate.coco import CocoResult, coco_ap
+from featherface.evaluate.labelled import SUBSET
+from featherface.evaluate.landmarks import LandmarkError, landmark_error
+from featherface.evaluate.run import EvaluationSet
+from featherface.evaluate.wider import Predictions, WiderResult, evaluate
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The figures of one detector on one set of pictures."""
+
+    pictures: EvaluationSet
+    result: WiderResult
+    beyond: Beyond
+    coco: CocoResult | None
+    """On labels of a general format."""
+    landmarks: LandmarkError | None
+    """On the same, when a model was run: prediction files have no landmarks."""
+
+    def lines(self) -> list[str]:
+        """For people, AP in percent."""
+        few = "  ".join(f"{s.title()} {v:.1%}" for s, v in self.beyond.recall_at_few_alarms.items())
+        threshold = self.beyond.threshold_at_few_alarms
+        return [
+            *([_coco_line(self.coco)] if self.coco else []),
+            "AP  " + "  ".join(f"{s.title()} {100 * v:.2f}" for s, v in self.result.ap.items()),
+            *(f"    {p.name:12} AP {100 * p.ap:5.2f}  {p.faces:6,} faces" for p in self.beyond.by_height),
+            f"found at one false alarm in ten pictures (score {threshold:.3f}): {few}",
+            *([_landmark_line(self.landmarks)] if self.landmarks and self.landmarks.labelled else []),
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, AP as fractions; None for what has no faces."""
+        return {
+            "image_set": self.pictures.name,
+            "images": self.result.images,
+            "faces": self.result.faces,
+            "ap": self.result.ap,
+            "coco": _plain(self.coco),
+            "landmarks": _plain(self.landmarks),
+            **to_dict(self.beyond),
+        }
+
+
+def evaluate_all(
+    pictures: EvaluationSet,
+    predictions: Predictions,
+    detections: Sequence[Detections] | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Measure predictions; `detections`, one per picture, are what they came from, with landmarks."""
+    truths = pictures.truths
+    result = evaluate(predictions, truths, progress)
+    labelled = SUBSET in result.curves
+    return Evaluation(
+        pictures,
+        result,
+        look_beyond(predictions, truths),
+        coco_ap(predictions, truths, SUBSET) if labelled else None,
+        landmark_error(detections, truths, SUBSET) if labelled and detections is not None else None,
+    )
+
+
+def _coco_line(coco: CocoResult) -> str:
+    figures = {"AP": coco.ap, "AP50": coco.ap50, "AP75": coco.ap75}
+    figures |= {"small": coco.small, "medium": coco.medium, "large": coco.large}
+    words = "  ".join(f"{name} {_percent(value)}" for name, value in figures.items())
+    return f"COCO  {words}  (at most {coco.max_detections} a picture)"
+
+
+def _landmark_line(error: LandmarkError) -> str:
+    return (
+        f"landmarks off by {_percent(error.mean)}% of the face's size, median {_percent(error.median)}%; over 10% on "
+        f"{_percent(error.over_a_tenth)}% of {error.found:,} faces found ({error.labelled:,} with labelled landmarks)"
+    )
+
+
+def _percent(value: float) -> str:
+    return "-" if isnan(value) else f"{100 * value:.2f}"
+
+
+def _plain(result: CocoResult | LandmarkError | None) -> dict[str, Any] | None:
+    """Values for JSON, which has no NaN."""
+    if result is None:
+        return None
+    return {
+        k: None if isinstance(v, float) and isnan(v) else v for k, v in dataclasses.asdict(result).items()
+    }
