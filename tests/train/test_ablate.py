@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import time
-from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from featherface.cli.app import build_app
+from featherface.errors import FeatherFaceError
 from featherface.model import build, preset
 from featherface.train.ablate import ARMS, arm_recipe, arm_start
-
-SHARED = Path(os.environ.get("FEATHERFACE_SHARED", Path(__file__).resolve().parents[3] / "shared"))
-WIDER = SHARED / "data" / "widerface"
 
 
 @pytest.fixture(scope="module")
@@ -49,46 +44,62 @@ def test_arms_of_one_seed_see_the_same_crops(tiny):
     assert (one.seed, one.data, one.steps) == (other.seed, other.data, other.steps)
 
 
+def ablate(tiny_set, output, *options):
+    command = ["ablate", str(tiny_set / "tiny.toml"), "--repeats", "3"]
+    values = (f'output="{output}"', "steps=2", f"validation='{tiny_set}/label.txt'", *options)
+    return CliRunner().invoke(build_app(), command + [word for value in values for word in ("--set", value)])
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        pytest.param([], "validation names no set", id="nothing to measure on"),
-        pytest.param(["--set", f"validation='{WIDER}'", "--seeds", "0"], "at least one seed", id="no seed"),
-        pytest.param(["--set", "model=v9", "--set", f"validation='{WIDER}'"], "v9", id="unknown model"),
+        pytest.param(["validation="], "validation names no set", id="nothing to measure on"),
+        pytest.param(["validation=gone"], "gone: no such file", id="a set that is not there"),
+        pytest.param(["model=v9"], "v9", id="unknown model"),
+        pytest.param(["init=gone.safetensors"], "gone.safetensors", id="missing start"),
+        pytest.param(["attention=cbam"], "unknown key attention", id="unknown key"),
     ],
 )
 def test_bad_recipes_are_refused_before_anything_is_trained(tiny_set, tmp_path, options, words):
-    if "v9" in words and not WIDER.exists():
-        pytest.skip("../shared/data/widerface is absent")
-    command = ["ablate", str(tiny_set / "tiny.toml"), "--set", f'output="{tmp_path}"', *options]
-    result = CliRunner().invoke(build_app(), command)
+    result = ablate(tiny_set, tmp_path, *options)
     assert result.exit_code != 0
+    assert isinstance(result.exception, FeatherFaceError) and words in str(result.exception)
+    assert not list(tmp_path.rglob("*.*")), "nothing is left that would refuse the recipe put right"
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [("--seeds=0", "at least one seed"), ("--repeats=2", "three repeats")]
+)
+def test_too_few_seeds_or_repeats_are_refused(tiny_set, option, words):
+    recipe = str(tiny_set / "tiny.toml")
+    result = CliRunner().invoke(build_app(), ["ablate", recipe, "--set", "validation=x", option])
     assert words in str(result.exception)
-    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not WIDER.exists(), reason="../shared/data/widerface is absent")
 def test_a_table_of_six_arms_and_nothing_trained_twice(tiny_set, tmp_path):
-    command = ["ablate", str(tiny_set / "tiny.toml"), "--seeds", "1", "--repeats", "3"]
-    for value in (f'output="{tmp_path}"', "steps=2", f"validation='{WIDER}'", "validation_images=2"):
-        command += ["--set", value]
-    first = CliRunner().invoke(build_app(), command)
+    first = ablate(tiny_set, tmp_path)
     assert first.exit_code == 0, first.output
-    with (tmp_path / "tiny" / "ablation.csv").open() as file:
+    folder = tmp_path / "tiny"
+    with (folder / "ablation.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["arm"] for row in rows] == [arm.name for arm in ARMS]
+    assert [row["arm"] for row in rows] == [arm.name for arm in ARMS for _ in range(2)]
+    assert [row["seed"] for row in rows] == ["0", "1"] * 6
     sizes = {row["arm"]: int(row["parameters"]) for row in rows}
     assert sizes["none-none"] == min(sizes.values())
     assert sizes["none-none"] < sizes["none-coordinate"] < sizes["cbam-coordinate"]
+    whole = json.loads((folder / "ablation.json").read_text())
+    assert whole["arms"][0]["latency_ratio"] == 1 and whole["recipe"]["steps"] == 2
+    assert all(len(arm["ap"]["all"]) == 2 and arm["latency_ms"] > 0 for arm in whole["arms"])
 
     weights = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("last.safetensors")}
-    gone = tmp_path / "tiny" / "cbam-none-seed0" / "ap.json"
-    assert json.loads(gone.read_text()).keys() == {"easy", "medium", "hard"}
-    time.sleep(0.05)
-    assert CliRunner().invoke(build_app(), command).exit_code == 0
-    assert {path: path.stat().st_mtime_ns for path in weights} == weights
+    again = folder / "cbam-none-seed0"
+    (again / "ap.json").unlink()
+    (again / "last.safetensors").unlink()
+    assert ablate(tiny_set, tmp_path).exit_code == 0
+    changed = {path for path, time in weights.items() if path.stat().st_mtime_ns != time}
+    assert changed == {again / "last.safetensors"}
 
-    other = CliRunner().invoke(build_app(), [*command, "--set", "max_lr=0.5"])
-    assert other.exit_code != 0
-    assert "another recipe" in str(other.exception)
+    (again / "ap.json").write_text("{")
+    assert "ap.json: not the result of a training" in str(ablate(tiny_set, tmp_path).exception)
+    assert "another recipe" in str(ablate(tiny_set, tmp_path, "max_lr=0.5").exception)

@@ -7,7 +7,7 @@ import io
 import json
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from featherface.train.ablate import Arm
     from featherface.train.config import TrainConfig
 
-SUBSETS = ("easy", "medium", "hard")
-
 
 @dataclass(frozen=True)
 class Row:
-    """One arm: its size, its time as a ratio to the first arm's, AP of every seed."""
+    """One arm: its size, its median time with quartiles and as a ratio to the first arm's, AP."""
 
     arm: str
     parameters: int
     latency_ms: float
+    latency_low_ms: float
+    latency_high_ms: float
     latency_ratio: float
     ap: dict[str, list[float]]
+    """Of every seed, per subset of the validation set."""
 
 
 def register(app: typer.Typer) -> None:
@@ -61,35 +62,31 @@ def ablate(
     if seeds < 1 or repeats < 3:
         raise ConfigError(f"{seeds} seeds, {repeats} repeats: at least one seed and three repeats")
 
-    from featherface.cli.validation import make_measure
-
-    folder = Path(recipe.output) / recipe.name
-    folder.mkdir(parents=True, exist_ok=True)
-    _same_recipe(recipe, folder / "recipe.json", config)
-    starts = _make_starts(recipe, folder)
-    measure = make_measure(recipe.validation, recipe.validation_images)
-    ap: dict[str, dict[str, list[float]]] = {arm.name: {subset: [] for subset in SUBSETS} for arm in starts}
-    for seed in range(seeds):
-        for arm, start in starts.items():
-            for subset, value in _trained(recipe, arm, seed, start, measure).items():
-                ap[arm.name][subset].append(value)
-    rows = _rows(starts, ap, repeats, recipe.validation)
-    _write(rows, folder)
-    _print(rows, recipe, seeds)
-    typer.echo(str(folder / "ablation.csv"))
-
-
-def _same_recipe(recipe: TrainConfig, file: Path, source: Path) -> None:
-    """Results of another recipe are not mixed with this one's."""
     from featherface.atomic import write_text
+    from featherface.cli.validation import make_measure
     from featherface.train.config import to_dict
 
-    text = json.dumps(to_dict(recipe), indent=1, sort_keys=True) + "\n"
-    if file.exists() and file.read_text(encoding="utf-8") != text:
+    folder = Path(recipe.output) / recipe.name
+    kept, text = folder / "recipe.json", json.dumps(to_dict(recipe), indent=1, sort_keys=True) + "\n"
+    if kept.exists() and kept.read_text(encoding="utf-8") != text:
         raise ConfigError(
-            f"{source}: {file.parent} holds the ablation of another recipe; give this one a new name"
+            f"{config}: {folder} holds the ablation of another recipe; give this one a new name"
         )
-    write_text(file, text)
+    measure = make_measure(recipe.validation, recipe.validation_images)
+    starts = _make_starts(recipe, folder)
+    write_text(kept, text)
+    ap: dict[str, dict[str, list[float]]] = {arm.name: {} for arm in starts}
+    plan = [(seed, arm) for seed in range(seeds) for arm in starts]
+    for number, (seed, arm) in enumerate(plan, 1):
+        title = f"[{number}/{len(plan)}] {arm.name} seed {seed}"
+        for subset, value in _trained(recipe, arm, seed, starts[arm], measure, title).items():
+            ap[arm.name].setdefault(subset, []).append(value)
+        means = ", ".join(f"{subset} {values[-1]:.4f}" for subset, values in ap[arm.name].items())
+        typer.echo(f"{title}: AP {means}", err=True)
+    rows = _rows(starts, ap, repeats, recipe)
+    _write(rows, recipe, folder)
+    _print(rows, recipe, seeds)
+    typer.echo(str(folder / "ablation.csv"))
 
 
 def _make_starts(recipe: TrainConfig, folder: Path) -> dict[Arm, Path]:
@@ -111,7 +108,12 @@ def _make_starts(recipe: TrainConfig, folder: Path) -> dict[Arm, Path]:
 
 
 def _trained(
-    recipe: TrainConfig, arm: Arm, seed: int, start: Path, measure: Callable[[Any], dict[str, float]]
+    recipe: TrainConfig,
+    arm: Arm,
+    seed: int,
+    start: Path,
+    measure: Callable[[Any], dict[str, float]],
+    title: str,
 ) -> dict[str, float]:
     """AP per subset of one training, which is made when there is no result of it yet."""
     from featherface.atomic import write_text
@@ -131,57 +133,61 @@ def _trained(
             resume=(folder / "checkpoint.pt").exists(),
             export=export_onnx,
             validate=None,
-            report=lambda line: typer.echo(f"{arm.name} seed {seed}: {line}", err=True),
+            report=lambda line: typer.echo(f"{title}: {line}", err=True),
         )
         if not outcome.finished:
             raise typer.Exit(1)
         write_text(result, json.dumps(measure(TorchSession(load_weights(outcome.weights)))) + "\n")
     try:
         found = json.loads(result.read_text(encoding="utf-8"))
-        return {subset: float(found[subset]) for subset in SUBSETS}
-    except (ValueError, KeyError, TypeError) as error:
+        return {subset: float(value) for subset, value in found.items()}
+    except (ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{result}: not the result of a training; remove it ({error})") from error
 
 
 def _rows(
-    starts: dict[Arm, Path], ap: dict[str, dict[str, list[float]]], repeats: int, data: str
+    starts: dict[Arm, Path], ap: dict[str, dict[str, list[float]]], repeats: int, recipe: TrainConfig
 ) -> list[Row]:
     """Latency of the exported arms, one thread, in turns on the first validation picture at 640x640."""
     from tempfile import TemporaryDirectory
 
+    from featherface.cli.validation import validation_set
     from featherface.evaluate.compare import square, time_in_turns
     from featherface.evaluate.ours import our_candidate
-    from featherface.evaluate.run import load_set
     from featherface.export.onnx import export_onnx
     from featherface.model.network import count_parameters
     from featherface.model.weights import load_weights
 
     networks = {arm.name: load_weights(path) for arm, path in starts.items()}
-    photo = square(load_set(data).paths[0])
+    photo = square(validation_set(recipe.validation, 1).paths[0])
     with TemporaryDirectory() as folder:
         runs = []
         for name, network in networks.items():
             file = Path(folder, f"{name}.onnx")
             export_onnx(network, file, name)
             runs.append(our_candidate(str(file)).prepare(photo))
-        times = [spread.median for spread in time_in_turns(runs, repeats)]
+        times = time_in_turns(runs, repeats)
     return [
-        Row(name, count_parameters(network), taken, taken / times[0], ap[name])
-        for (name, network), taken in zip(networks.items(), times, strict=True)
+        Row(name, count_parameters(net), t.median, t.low, t.high, t.median / times[0].median, ap[name])
+        for (name, net), t in zip(networks.items(), times, strict=True)
     ]
 
 
-def _write(rows: list[Row], folder: Path) -> None:
+def _write(rows: list[Row], recipe: TrainConfig, folder: Path) -> None:
+    """`ablation.csv`, a row for each training, and `ablation.json`, with the recipe."""
     from featherface.atomic import write_text
+    from featherface.train.config import to_dict
 
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["arm", "parameters", "latency_ms", "latency_ratio", "seed", *SUBSETS])
+    table.writerow(["arm", "parameters", "latency_ms", "latency_ratio", "seed", *rows[0].ap])
     for row in rows:
-        for seed, values in enumerate(zip(*(row.ap[subset] for subset in SUBSETS), strict=True)):
+        for seed, values in enumerate(zip(*row.ap.values(), strict=True)):
             known = (row.arm, row.parameters, f"{row.latency_ms:.2f}", f"{row.latency_ratio:.3f}", seed)
             table.writerow([*known, *(f"{value:.4f}" for value in values)])
     write_text(folder / "ablation.csv", text.getvalue())
+    content = {"arms": [asdict(row) for row in rows], "recipe": to_dict(recipe)}
+    write_text(folder / "ablation.json", json.dumps(content, indent=1) + "\n")
 
 
 def _print(rows: list[Row], recipe: TrainConfig, seeds: int) -> None:
@@ -189,10 +195,10 @@ def _print(rows: list[Row], recipe: TrainConfig, seeds: int) -> None:
     from rich.table import Table
 
     title = f"{recipe.name}: AP on {recipe.validation}, mean of {seeds} seeds (lowest to highest)"
-    table = Table("backbone-neck", "parameters", "ms", "ratio", *map(str.title, SUBSETS), title=title)
+    table = Table("backbone-neck", "parameters", "ms", "ratio", *map(str.title, rows[0].ap), title=title)
     for row in rows:
         cells = (f"{row.parameters:,}", f"{row.latency_ms:.1f}", f"{row.latency_ratio:.2f}")
-        table.add_row(row.arm, *cells, *(_spread(row.ap[subset]) for subset in SUBSETS))
+        table.add_row(row.arm, *cells, *(_spread(row.ap[subset]) for subset in row.ap))
     Console(stderr=True, width=120).print(table)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from featherface.runtime import ModelSpec, Session
 
 if TYPE_CHECKING:
+    from featherface.evaluate.run import EvaluationSet
     from featherface.model.network import FeatherFace
 
 
@@ -38,18 +39,25 @@ class TorchSession:
         return scores.numpy(), boxes.numpy(), landmarks.numpy()
 
 
-def make_measure(place: str, images: int) -> Callable[[Session], dict[str, float]]:
-    """A function to AP per subset, protocol `original`; `images` 0 means all.
-
-    `place` is a folder in the WIDER FACE layout (easy, medium, hard) or labels of any format (all).
-    """
+def validation_set(place: str, images: int) -> EvaluationSet:
+    """About `images` pictures, evenly spread (0 means all), of a WIDER FACE folder or of labels of any format."""
     from featherface.evaluate.labelled import load_labelled
-    from featherface.evaluate.protocol import protocol
-    from featherface.evaluate.run import detect_set, every_nth, load_set, to_rows
-    from featherface.evaluate.wider import evaluate
+    from featherface.evaluate.run import every_nth, load_set
 
     wider = (Path(place) / "ground_truth").is_dir() or (Path(place) / "val").is_dir()
-    pictures = every_nth(load_set(place) if wider else load_labelled(place), images)
+    return every_nth(load_set(place) if wider else load_labelled(place), images)
+
+
+def make_measure(place: str, images: int) -> Callable[[Session], dict[str, float]]:
+    """A function to AP per subset on a validation set, protocol `original`.
+
+    The subsets are easy, medium and hard on a WIDER FACE folder, `all` on other labels.
+    """
+    from featherface.evaluate.protocol import protocol
+    from featherface.evaluate.run import detect_set, to_rows
+    from featherface.evaluate.wider import evaluate
+
+    pictures = validation_set(place, images)
 
     def measure(session: Session) -> dict[str, float]:
         found = detect_set(session, pictures.paths, protocol("original"), workers=1)
