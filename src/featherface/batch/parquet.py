@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from featherface.batch import files
-from featherface.batch.sources import Load, Unit, failing
+from featherface.batch.units import Load, Unit, failing
 from featherface.errors import DataError
 
 _USUAL = ("image", "bytes", "jpg", "png", "webp", "content", "path", "file_name", "url")

@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featherface.batch import files
-from featherface.batch.sources import Unit, list_files, units
+from featherface.batch.sources import list_files, units
+from featherface.batch.units import Unit
 from featherface.errors import DataError
 
 MANIFEST = "_manifest.json"

@@ -8,31 +8,16 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from featherface.batch import files
+from featherface.batch.units import Load, Unit, failing, is_picture
 from featherface.errors import DataError
-from featherface.images import IMAGE_SUFFIXES
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 LIST_SUFFIXES = (".txt", ".lst")
-
-Load = Callable[[], bytes]
-"""Gives the bytes of one picture, or raises DataError."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A file, or a part of it: rows `start` to `stop` of Parquet, bytes `start` to `stop` of a tar."""
-
-    path: str
-    start: int | None = None
-    stop: int | None = None
-    count: int | None = 1
-    """How many pictures it holds; None when nobody has looked."""
 
 
 def list_files(source: str, output: str) -> Iterator[str]:
@@ -80,20 +65,6 @@ def pictures(unit: Unit, column: str | None) -> Iterator[tuple[str, Load]]:
         yield from found
     except DataError as error:
         yield path, failing(error)
-
-
-def failing(error: DataError) -> Load:
-    """How to get the bytes of a picture that cannot be had."""
-
-    def load() -> bytes:
-        raise error
-
-    return load
-
-
-def is_picture(name: str) -> bool:
-    """Whether the suffix is that of a picture."""
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
 
 
 def _is_source(name: str) -> bool:

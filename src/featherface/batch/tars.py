@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from featherface.batch import files
-from featherface.batch.sources import Load, Unit, is_picture
+from featherface.batch.units import Load, Unit, is_picture
 from featherface.errors import DataError
 
 _BLOCK = 512

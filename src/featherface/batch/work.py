@@ -17,7 +17,8 @@ import cv2
 from featherface.batch import files
 from featherface.batch.plan import Shard, read_units
 from featherface.batch.rows import Counts, error_row, found_row, read_counts, write_part
-from featherface.batch.sources import Load, pictures
+from featherface.batch.sources import pictures
+from featherface.batch.units import Load
 from featherface.detector import Detector
 from featherface.errors import DataError, FeatherFaceError
 from featherface.images import decode_image
