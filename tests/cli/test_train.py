@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,16 @@ def test_a_picture_that_cannot_be_read_is_named_before_the_first_step(run, ovals
     (ovals / "images" / "3.png").write_bytes(b"no picture")
     outcome = run("train", "ovals.toml")
     assert outcome.code == 1 and "3.png" in outcome.err and "step" not in outcome.err
+
+
+def test_a_rate_that_bursts_the_network_stops_with_the_batch_saved(run, ovals, monkeypatch):
+    monkeypatch.chdir(ovals)
+    outcome = run("train", "ovals.toml", "--set", "max_lr=1e25", "--set", "clip_norm=0.0")
+    assert outcome.code == 1
+    assert re.search(
+        r"error: the loss became (nan|-?inf); batch of step \d+ saved as runs/ovals/bad_batch", outcome.err
+    )
+    assert list((ovals / "runs" / "ovals").glob("bad_batch_*.npz"))
 
 
 def rows(table):

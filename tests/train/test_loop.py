@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -46,32 +47,90 @@ def wait_for(path, process, seconds=60):
         time.sleep(0.05)
 
 
+LONG = 30
+"""Steps of a run that is stopped: enough that it is stopped before its end."""
+
+
+def state(folder):
+    """Weights, their average and the optimizer of a run, as one flat dictionary of tensors and numbers."""
+    flat = {}
+
+    def walk(name, value):
+        if isinstance(value, dict):
+            for key, item in value.items():
+                walk(f"{name}.{key}", item)
+        elif isinstance(value, list):
+            walk(name, dict(enumerate(value)))
+        else:
+            flat[name] = value
+
+    whole = torch.load(folder / "checkpoint.pt", weights_only=True)
+    walk(
+        "",
+        {key: whole[key] for key in ("model", "average", "optimizer")} | {"step": whole["progress"]["step"]},
+    )
+    return flat
+
+
+def equal(one, other):
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tiny_set, tmp_path_factory):
-    """The weights of a run that nobody stopped."""
+    """The folder of a run that nobody stopped."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    subprocess.run(
-        [*COMMAND, tiny_set / "tiny.toml", "--set", f'output="{folder}"'], check=True, capture_output=True
-    )
-    return folder / "tiny" / "last.safetensors"
+    values = ["--set", f'output="{folder}"', "--set", f"steps={LONG}"]
+    subprocess.run([*COMMAND, tiny_set / "tiny.toml", *values], check=True, capture_output=True)
+    return folder / "tiny"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
 def test_a_stopped_run_goes_on_bit_for_bit(tiny_set, tmp_path, undisturbed, how):
-    arguments = [*COMMAND, tiny_set / "tiny.toml", "--set", f'output="{tmp_path}"']
+    arguments = [*COMMAND, tiny_set / "tiny.toml", "--set", f'output="{tmp_path}"', "--set", f"steps={LONG}"]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     wait_for(tmp_path / "tiny" / "checkpoint.pt", process)
     process.send_signal(how)
     _, said = process.communicate(timeout=60)
     if how == signal.SIGTERM:
         assert process.returncode == 0, said
-        assert b"go on with --resume" in said or b"finished" in said
+        assert b"go on with --resume" in said
+    else:
+        assert process.returncode == -signal.SIGKILL, "it was not stopped in the middle"
     resumed = subprocess.run([*arguments, "--resume"], check=True, capture_output=True, text=True)
-    assert "resumed at step" in resumed.stderr
-    assert same(tmp_path / "tiny" / "last.safetensors", undisturbed)
+    stopped_at = int(resumed.stderr.split("resumed at step ")[1].split()[0])
+    assert 0 < stopped_at < LONG
+    ours, theirs = state(tmp_path / "tiny"), state(undisturbed)
+    assert ours.keys() == theirs.keys() and any(".exp_avg_sq" in key for key in ours)
+    assert [key for key in ours if not equal(ours[key], theirs[key])] == []
+    assert same(tmp_path / "tiny" / "last.safetensors", undisturbed / "last.safetensors")
     with (tmp_path / "tiny" / "train.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert steps == sorted(set(steps)), "no row twice"
+
+
+def test_a_checkpoint_is_never_half_written(tiny, tmp_path, monkeypatch):
+    train(replace(tiny, steps=2))
+    kept = (tmp_path / "tiny" / "checkpoint.pt").read_bytes()
+    whole = torch.save
+
+    def cut_off(value, path):
+        whole(value, path)
+        os.truncate(path, 1000)
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", cut_off)
+    with pytest.raises(OSError, match="no space"):
+        train(replace(tiny, steps=2), resume=True)
+    assert [p.name for p in (tmp_path / "tiny").glob("*checkpoint*")] == ["checkpoint.pt"]
+    assert (tmp_path / "tiny" / "checkpoint.pt").read_bytes() == kept
+
+
+def test_a_checkpoint_that_is_none_is_named(tiny, tmp_path):
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "checkpoint.pt").write_bytes(b"half a checkpoint")
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt: not a readable checkpoint"):
+        train(tiny, resume=True)
 
 
 def test_resuming_another_recipe_is_refused(tiny):
@@ -95,7 +154,9 @@ def test_a_loss_that_is_no_number_stops_with_the_batch_saved(tiny, tmp_path, mon
     monkeypatch.setattr(task_module.TrainTask, "__call__", poisoned)
     with pytest.raises(TrainingError, match=r"nan.*bad_batch_2\.npz"):
         train(tiny)
-    assert (tmp_path / "tiny" / "bad_batch_2.npz").is_file()
+    with np.load(tmp_path / "tiny" / "bad_batch_2.npz") as batch:
+        assert batch["images"].shape == (2, 3, 64, 64) and batch["images"].any()
+        assert {"boxes_0", "boxes_1"} <= set(batch.files)
 
 
 def test_the_best_by_hard_is_kept(tiny, tmp_path):

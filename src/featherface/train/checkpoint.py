@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,8 +58,8 @@ def restore(
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise TrainingError(f"{path}: no checkpoint to resume from") from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise TrainingError(f"{path}: not a readable checkpoint ({error})") from error
+    except Exception as error:  # on bytes that are no checkpoint the unpickler raises what it stumbles over
+        raise TrainingError(f"{path}: not a readable checkpoint ({type(error).__name__}: {error})") from error
     before, now = json.loads(state["config"]), json.loads(json.dumps(_fixed(config)))
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
