@@ -1,7 +1,9 @@
-"""`featherface prune`: filters removed by geometric median; the start of a smaller network."""
+"""`featherface prune`: filters removed by geometric median, softly first; rates searched for."""
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +12,10 @@ import typer
 from featherface.errors import ConfigError
 
 if TYPE_CHECKING:
+    from featherface.model.config import ModelConfig
     from featherface.model.network import FeatherFace
+    from featherface.prune.config import PruneConfig
+    from featherface.train.config import TrainConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -20,31 +25,122 @@ def register(app: typer.Typer) -> None:
 
 def prune(
     config: Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with soft pruning that stopped.")] = False,
+    smoke: Annotated[
+        bool,
+        typer.Option("--smoke", help="All that the recipe asks for in its smallest form; keeps nothing."),
+    ] = False,
 ) -> None:
-    """Remove whole filters of a network, by rates per part, and write what is left as a start for training."""
+    """Remove whole filters of a network, by rates per part, and write what is left as a start for training.
+
+    A recipe with [search] looks for rates instead and stops at its Pareto front; started again, it goes on. One with
+    [soft] trains with soft pruning before the removal.
+    """
     from featherface.prune.config import load_config
 
     recipe = load_config(config)
 
     import featherface.model  # noqa: F401  (a missing torch is said here, in one sentence)
-    from featherface.model.network import count_parameters
-    from featherface.model.weights import load_weights, save_weights
+    from featherface.model.weights import load_weights
+    from featherface.train.config import load_config as load_training
+
+    training = load_training(recipe.train) if recipe.train else None
+    model = load_weights(recipe.init)
+    if smoke:
+        _smoke(recipe, training, model)
+    elif recipe.search.trials and training:
+        from featherface.cli.prune_search import search
+
+        search(recipe, training, model)
+    else:
+        typer.echo(str(_prune(recipe, training, model, resume)))
+
+
+def _prune(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace, resume: bool) -> Path:
+    """Soft pruning where the recipe asks for it, then the removal; the weights file."""
+    from featherface.model.network import build, count_parameters
+    from featherface.model.weights import save_weights
     from featherface.prune.layout import pruned_layout
     from featherface.prune.surgery import doomed, removed
 
-    model = load_weights(recipe.init)
     layout = pruned_layout(model.config, recipe.rates, recipe.name, recipe.multiple)
-    smaller = removed(model, doomed(model, layout), layout)
-    parameters = count_parameters(smaller)
+    parameters = count_parameters(build(layout))
     if recipe.max_parameters and parameters > recipe.max_parameters:
         raise ConfigError(
-            f"{config}: the rates leave {parameters:,} parameters, over max_parameters = {recipe.max_parameters:,}"
+            f"{recipe.name}: the rates leave {parameters:,} parameters, "
+            f"over max_parameters = {recipe.max_parameters:,}"
         )
+    doomed(model, layout)  # another kind of network is refused before the training
+    if recipe.soft.steps and training:
+        model = _softly(recipe, training, layout, resume)
+    smaller = removed(model, doomed(model, layout), layout)
     _print_table(model, smaller)
     target = Path(recipe.output) / recipe.name / "pruned.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     save_weights(smaller, target)
-    typer.echo(str(target))
+    return target
+
+
+def _softly(recipe: PruneConfig, training: TrainConfig, layout: ModelConfig, resume: bool) -> FeatherFace:
+    from featherface.export.onnx import export_onnx
+    from featherface.model.weights import load_weights
+    from featherface.prune.soft import SoftPruning
+    from featherface.train.stage import run_stage
+
+    stage = dataclasses.replace(
+        training,
+        name=recipe.name,
+        output=recipe.output,
+        model="init",
+        init=recipe.init,
+        hours=0.0,
+        steps=recipe.soft.steps,
+    )
+    outcome = run_stage(
+        stage,
+        distilled=bool(stage.distill.teacher),
+        resume=resume,
+        export=export_onnx,
+        validate=None,
+        report=lambda line: typer.echo(line, err=True),
+        after_step=SoftPruning(layout, recipe.soft.every),
+    )
+    if not outcome.finished:
+        raise typer.Exit(130)
+    return load_weights(outcome.weights)
+
+
+def _smoke(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace) -> None:
+    """Search, soft pruning and removal with the recipe's data and networks, but for seconds."""
+    from featherface.cli.prune_search import make_bench, search
+    from featherface.model.weights import load_weights
+    from featherface.prune.config import SoftConfig
+    from featherface.train.brief import brief_training
+
+    with tempfile.TemporaryDirectory() as folder:
+        if training is None:
+            _prune(dataclasses.replace(recipe, output=folder), None, model, resume=False)
+        else:
+            tiny = dataclasses.replace(
+                recipe.search,
+                trials=2,
+                holdout=4,
+                steps=2,
+                batch_size=2,
+                crop_size=128,
+                input_size=128,
+                repeats=3,
+            )
+            recipe = dataclasses.replace(
+                recipe, output=folder, search=tiny, soft=SoftConfig(steps=4, every=2)
+            )
+            data = dataclasses.replace(training.data, crop_size=128, cache_gb=0.0, workers=0)
+            training = dataclasses.replace(training, data=data, batch_size=2, precision="fp32")
+            search(recipe, training, model)
+            smaller = load_weights(_prune(recipe, training, model, resume=False))
+            bench = make_bench(recipe, training, model)
+            brief_training(bench.training, smaller, bench.crops, bench.teacher)
+    typer.echo("smoke: everything ran")
 
 
 def _print_table(before: FeatherFace, after: FeatherFace) -> None:

@@ -9,7 +9,72 @@ from pathlib import Path
 from typing import Any
 
 from featherface.errors import ConfigError
-from featherface.prune.layout import Rates
+from featherface.prune.layout import PARTS, Rates
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How good rates are looked for; no trials, no search."""
+
+    trials: int = 0
+    """Layouts to measure, over all resumptions."""
+    seed: int = 0
+    """Decides the rates that are tried first."""
+    parts: tuple[str, ...] = PARTS
+    """The parts whose rates are searched; the others keep theirs of [rates]."""
+    lowest: float = 0.0
+    """The smallest rate tried."""
+    highest: float = 0.75
+    """The largest rate tried."""
+    rate_step: float = 0.125
+    """Rates are tried in steps of this."""
+    holdout: int = 60
+    """Pictures of the first training source, evenly spread, that AP is measured on and no crop is taken from."""
+    protocol: str = "vga"
+    """How these are evaluated (see `featherface evaluate`)."""
+    steps: int = 40
+    """Training steps in which a pruned network recovers before it is measured."""
+    batch_size: int = 8
+    """Crops a step of the recovery."""
+    crop_size: int = 256
+    """Side of the recovery's crops, in pixels."""
+    input_size: int = 640
+    """Side of the square picture that latency is measured on, in pixels."""
+    repeats: int = 20
+    """Pairs of timed runs, the original and the pruned network in turn."""
+    max_latency: float = 1.0
+    """Among the trials with at most this share of the original's time the one of highest AP is chosen."""
+
+    def __post_init__(self) -> None:
+        counts = ("holdout", "steps", "batch_size", "repeats")
+        checks = [
+            (self.trials >= 0, "trials must be at least 0"),
+            *((getattr(self, name) >= 1, f"{name} must be at least 1") for name in counts),
+            (
+                len(self.parts) > 0 and all(part in PARTS for part in self.parts),
+                f"parts must be of {', '.join(PARTS)}",
+            ),
+            (0 <= self.lowest < self.highest < 1, "lowest and highest: 0 <= lowest < highest < 1"),
+            (0 < self.rate_step <= self.highest - self.lowest, "rate_step must fit between the two"),
+            (self.input_size >= 32 and self.input_size % 32 == 0, "input_size: a multiple of 32"),
+        ]
+        for holds, message in checks:
+            if not holds:
+                raise ConfigError(f"search: {message}")
+
+
+@dataclass(frozen=True)
+class SoftConfig:
+    """Soft pruning before the removal; no steps, none."""
+
+    steps: int = 0
+    """Training steps with soft pruning."""
+    every: int = 50
+    """The least important filters are zeroed after this many steps; in between they may recover."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.every < 1:
+            raise ConfigError("soft: steps must be at least 0 and every at least 1")
 
 
 @dataclass(frozen=True)
@@ -26,9 +91,15 @@ class PruneConfig:
     """Widths are multiples of this; kernels work in blocks of 8 or 16 channels."""
     max_parameters: int = 0
     """A layout with more is refused; 0 means any."""
+    train: str = ""
+    """The training recipe whose data, losses and teacher search and soft pruning use."""
     rates: Rates = field(default_factory=Rates)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    soft: SoftConfig = field(default_factory=SoftConfig)
 
     def __post_init__(self) -> None:
+        if (self.search.trials or self.soft.steps) and not self.train:
+            raise ConfigError("train names no training recipe; search and soft pruning need one")
         if not self.init:
             raise ConfigError("init names no weights to prune")
         if self.multiple < 4 or self.multiple % 4:
@@ -44,8 +115,12 @@ def load_config(path: str | Path) -> PruneConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: {error}") from error
     try:
-        rates = Rates(**_checked(Rates, values.pop("rates", {}), "rates."))
-        return PruneConfig(rates=rates, **_checked(PruneConfig, values, ""))
+        return PruneConfig(
+            rates=Rates(**_checked(Rates, values.pop("rates", {}), "rates.")),
+            search=SearchConfig(**_checked(SearchConfig, values.pop("search", {}), "search.")),
+            soft=SoftConfig(**_checked(SoftConfig, values.pop("soft", {}), "soft.")),
+            **_checked(PruneConfig, values, ""),
+        )
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -54,10 +129,13 @@ def _checked(kind: type, values: Any, where: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{where.rstrip('.')} must be a table, not {values!r}")
     defaults = {f.name: f.default for f in dataclasses.fields(kind)}
-    for key, value in values.items():
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    for key, value in given.items():
         if key not in defaults:
             raise ConfigError(f"unknown key {where}{key}; there are {', '.join(defaults)}")
         wanted = type(defaults[key])
         if not (type(value) is wanted or (wanted is float and type(value) is int)):
-            raise ConfigError(f"{where}{key} = {value!r}: must be {wanted.__name__}")
-    return values
+            raise ConfigError(
+                f"{where}{key} = {value!r}: must be {'a list' if wanted is tuple else wanted.__name__}"
+            )
+    return given

@@ -40,6 +40,9 @@ class Rates:
                 raise ConfigError(f"rates.{field.name} = {rate}: must be at least 0 and under 1")
 
 
+PARTS = tuple(field.name for field in dataclasses.fields(Rates))
+"""The parts that have a rate."""
+
 _STEM_LAYERS = 4  # of stage 1: the layers that end at stride 4
 
 

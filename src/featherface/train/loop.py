@@ -32,6 +32,9 @@ Validate = Callable[[FeatherFace], dict[str, float]]
 
 Report = Callable[[str], None]
 
+AfterStep = Callable[[FeatherFace, int], None]
+"""May change the network in training, given how many steps it has had (soft pruning does)."""
+
 _LOG_EVERY = 20
 _ENDLESS = 10_000_000
 
@@ -57,8 +60,10 @@ class Trainer:
         make_task: Callable[[FeatherFace], TrainTask],
         validate: Validate | None,
         report: Report,
+        after_step: AfterStep | None = None,
     ) -> None:
         self.config, self.dataset, self.validate, self.report = config, dataset, validate, report
+        self.after_step = after_step
         self.rank, self.processes = distributed.start()
         self.folder = Path(config.output) / config.name
         self.model = (folded(model) if config.fold_batch_norm else model).train()
@@ -155,6 +160,8 @@ class Trainer:
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
             parts["gradient"] = float(norm)
         self.optimizer.step()
+        if self.after_step is not None:
+            self.after_step(self.model, self.progress.step + 1)
         self.average.update_parameters(self.model)
         return parts
 

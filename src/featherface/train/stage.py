@@ -13,7 +13,7 @@ from featherface.errors import ConfigError
 from featherface.model.network import FeatherFace
 from featherface.train.config import TrainConfig
 from featherface.train.data import Batch, CropDataset, collate, load_negatives, load_pictures
-from featherface.train.loop import Outcome, Report, Trainer, Validate
+from featherface.train.loop import AfterStep, Outcome, Report, Trainer, Validate
 from featherface.train.start import starting_point
 from featherface.train.task import TrainTask
 from featherface.train.teacher import Exporter, make_teacher, normalise
@@ -30,6 +30,7 @@ def run_stage(
     export: Exporter,
     validate: Validate | None,
     report: Report,
+    after_step: AfterStep | None = None,
 ) -> Outcome:
     """Train one stage. ConfigError, DataError and ModelError come before the first step."""
     if config.threads:
@@ -47,7 +48,7 @@ def run_stage(
         bf16 = _use_bf16(config, network, dataset, report)
         return TrainTask(config, network, teacher, bf16)
 
-    return Trainer(config, model, dataset, make_task, validate, report).run(resume)
+    return Trainer(config, model, dataset, make_task, validate, report, after_step).run(resume)
 
 
 def _pictures(dataset: CropDataset) -> Sequence[Tensor]:

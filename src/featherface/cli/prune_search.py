@@ -1,0 +1,223 @@
+"""Wires the search over pruning rates to training, evaluation and export, which must not know each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import typer
+
+from featherface.errors import ConfigError
+from featherface.runtime import OnnxSession
+
+if TYPE_CHECKING:
+    from featherface.evaluate.run import EvaluationSet
+    from featherface.model.network import FeatherFace
+    from featherface.prune.config import PruneConfig
+    from featherface.prune.layout import Rates
+    from featherface.prune.search import Measured, Search, Trial
+    from featherface.train.config import TrainConfig
+    from featherface.train.data import CropDataset
+    from featherface.train.distill import Teacher
+
+
+def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> None:
+    """Go on with the recipe's search until it has its trials; table, picture and chosen rates after each stop."""
+    from featherface.prune.search import Search
+
+    bench = make_bench(recipe, training, model)
+    file = Path(recipe.output) / recipe.name / "search.log"
+    studied = Search(file, recipe.search, identity(recipe, training), recipe.rates)
+    left = recipe.search.trials - len(studied.trials())
+    typer.echo(f"{file}: {len(studied.trials())} trials there, {max(left, 0)} to go", err=True)
+    start, done = time.monotonic(), 0
+
+    def report(trial: Trial | str) -> None:
+        nonlocal done
+        if isinstance(trial, str):
+            typer.echo(trial, err=True)
+            return
+        done += 1
+        minutes = (time.monotonic() - start) / done * (left - done) / 60
+        typer.echo(f"trial {trial.number} ({left - done} to go, {minutes:.0f} min): {_line(trial)}", err=True)
+
+    try:
+        original = studied.original(bench.original)
+        typer.echo(f"original: AP {original.ap:.4f}, {original.parameters:,} parameters", err=True)
+        studied.run(bench.measure, report)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped after {len(studied.trials())} trials; the same command goes on", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        write_results(recipe, studied, file.parent)
+    typer.echo(str(file.parent / "trials.csv"))
+
+
+def write_results(recipe: PruneConfig, studied: Search, folder: Path) -> None:
+    """trials.csv, pareto.png and, where a trial is within the limits, chosen.toml to prune by."""
+    from featherface.atomic import write_text
+    from featherface.prune.front import draw, write_table
+    from featherface.prune.search import Measured, choose
+
+    trials = studied.trials()
+    if not trials:
+        return
+    original = Measured(**studied.study.user_attrs["original"])
+    write_table(trials, original, folder / "trials.csv")
+    draw(trials, original, f"{recipe.name}: {len(trials)} layouts, {recipe.search.steps} steps each",
+         folder / "pareto.png")  # fmt: skip
+    chosen = choose(trials, recipe.max_parameters, recipe.search.max_latency)
+    if chosen is None:
+        typer.echo("no trial is within max_parameters and max_latency", err=True)
+        return
+    rates = "".join(f"{part} = {rate:g}\n" for part, rate in dataclasses.asdict(chosen.rates).items())
+    top = (
+        f"name = {json.dumps(recipe.name)}\ninit = {json.dumps(recipe.init)}\nmultiple = {recipe.multiple}\n"
+    )
+    write_text(folder / "chosen.toml", f"# Trial {chosen.number}: {_line(chosen)}.\n{top}\n[rates]\n{rates}")
+    typer.echo(f"chosen: trial {chosen.number}, {_line(chosen)}", err=True)
+
+
+def identity(recipe: PruneConfig, training: TrainConfig) -> dict[str, object]:
+    """All that decides what a trial's figures mean; how many trials there are and which is chosen do not."""
+    values = dataclasses.asdict(recipe.search)
+    for free in ("trials", "max_latency"):
+        del values[free]
+    data = dataclasses.asdict(training.data)
+    for free in ("cache_dir", "cache_gb", "workers"):
+        del data[free]
+    return {
+        **{f"search.{key}": value for key, value in values.items()},
+        "init": hashlib.sha256(Path(recipe.init).read_bytes()).hexdigest()[:16],
+        "rates": dataclasses.asdict(recipe.rates),
+        "multiple": recipe.multiple,
+        "train.data": data,
+        "train.loss": dataclasses.asdict(training.loss),
+        "train.distill": dataclasses.asdict(training.distill),
+        "train.max_lr": training.max_lr,
+        "train.seed": training.seed,
+    }
+
+
+@dataclass
+class Bench:
+    """Prunes, recovers, exports and measures one layout after the other, beside the original."""
+
+    recipe: PruneConfig
+    model: FeatherFace
+    session: OnnxSession
+    training: TrainConfig
+    crops: CropDataset
+    teacher: Teacher | None
+    pictures: EvaluationSet
+
+    def original(self) -> Measured:
+        """The network before pruning, as it is: it gets no recovery."""
+        from featherface.model.network import count_parameters
+        from featherface.prune.search import Measured
+
+        return Measured(self._ap(self.session), 1.0, count_parameters(self.model))
+
+    def measure(self, rates: Rates) -> Measured:
+        """AP on the held-out pictures, time beside the original's in one process, parameters."""
+        from featherface.model.network import count_parameters
+        from featherface.prune.layout import pruned_layout
+        from featherface.prune.search import Measured
+        from featherface.prune.surgery import doomed, removed
+        from featherface.train.brief import brief_training
+
+        layout = pruned_layout(self.model.config, rates, self.recipe.name, self.recipe.multiple)
+        smaller = removed(self.model, doomed(self.model, layout), layout)
+        recovered = brief_training(self.training, smaller, self.crops, self.teacher)
+        session = _session(recovered)
+        side, repeats = self.recipe.search.input_size, self.recipe.search.repeats
+        ratio = latency_ratio(session, self.session, side, repeats)
+        return Measured(self._ap(session), ratio, count_parameters(smaller))
+
+    def _ap(self, session: OnnxSession) -> float:
+        from featherface.evaluate.protocol import protocol
+        from featherface.evaluate.run import detect_set, to_rows
+        from featherface.evaluate.wider import evaluate
+
+        found = detect_set(session, self.pictures.paths, protocol(self.recipe.search.protocol))
+        truths = self.pictures.truths
+        rows = {(t.event, t.name): to_rows(d) for t, d in zip(truths, found, strict=True)}
+        return float(evaluate(rows, truths).ap["all"])
+
+
+def make_bench(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Bench:
+    """Everything that trials need; what is wrong with the recipe is said here, before the first one."""
+    from featherface.evaluate.labelled import load_labelled
+    from featherface.evaluate.protocol import protocol
+    from featherface.evaluate.run import every_nth
+    from featherface.export.onnx import export_onnx
+    from featherface.prune.layout import pruned_layout
+    from featherface.prune.surgery import doomed
+    from featherface.train.data import CropDataset, load_negatives, load_pictures
+    from featherface.train.teacher import make_teacher
+
+    wanted = recipe.search
+    protocol(wanted.protocol)
+    most = dataclasses.replace(recipe.rates, **dict.fromkeys(wanted.parts, wanted.highest))
+    doomed(model, pruned_layout(model.config, most, recipe.name, recipe.multiple))
+    pictures = load_pictures(training.data)
+    source = training.data.sources[0]
+    held_out = every_nth(load_labelled(source.labels, source.format), wanted.holdout)
+    kept = {path.resolve() for path in held_out.paths}
+    rest = [p for p in pictures if p.path.resolve() not in kept]
+    if not rest:
+        raise ConfigError(
+            f"search.holdout = {wanted.holdout}: leaves none of {len(pictures)} pictures to train on"
+        )
+    data = dataclasses.replace(training.data, crop_size=wanted.crop_size)
+    brief = dataclasses.replace(
+        training, data=data, hours=0.0, steps=wanted.steps, batch_size=wanted.batch_size
+    )
+    return Bench(
+        recipe,
+        model,
+        _session(model),
+        brief,
+        CropDataset(rest, load_negatives(data), data, training.seed),
+        make_teacher(training.distill, export_onnx, 1) if training.distill.teacher else None,
+        held_out,
+    )
+
+
+def latency_ratio(ours: OnnxSession, original: OnnxSession, side: int, repeats: int) -> float:
+    """Median over runs in turn of our time by the original's: what else the machine does hits both."""
+    images = np.random.default_rng(0).uniform(0, 255, (1, 3, side, side)).astype(np.float32)
+
+    def seconds(run: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
+    ratios = []
+    for repeat in range(repeats + 2):  # the first two warm up
+        theirs = seconds(lambda: original.run(images))
+        ratio = seconds(lambda: ours.run(images)) / theirs
+        if repeat >= 2:
+            ratios.append(ratio)
+    return float(np.median(ratios))
+
+
+def _session(model: FeatherFace) -> OnnxSession:
+    from featherface.export.onnx import export_onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        export_onnx(model, Path(folder) / "network.onnx")
+        return OnnxSession(Path(folder) / "network.onnx", threads=1)
+
+
+def _line(trial: Trial) -> str:
+    m = trial.measured
+    return f"AP {m.ap:.4f}, {m.latency:.2f} of the time, {m.parameters:,} parameters"

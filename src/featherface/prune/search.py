@@ -1,0 +1,177 @@
+"""Rates per part by Bayesian optimisation: AP against latency against parameters. Every trial is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from featherface.errors import ConfigError, FeatherFaceError, MissingExtraError
+from featherface.prune.config import SearchConfig
+from featherface.prune.layout import Rates
+
+_STUDY = "rates"
+_FAILURES = 3
+_OBJECTIVES = ["maximize", "minimize", "minimize"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a layout is worth."""
+
+    ap: float
+    """On the held-out training pictures, after the recovery; 0 to 1."""
+    latency: float
+    """Its time in ONNX Runtime divided by the original's."""
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One layout that was measured."""
+
+    number: int
+    rates: Rates
+    measured: Measured
+    best: bool = False
+    """On the Pareto front: no other trial is as good in all three and better in one."""
+
+
+Measure = Callable[[Rates], Measured]
+
+
+class Search:
+    """A search in a file: made when missing, gone on with when it is there.
+
+    `identity` is everything that decides what a trial's figures mean; `first` has the rates
+    that are tried first and those of the parts that are not searched. ConfigError for a file that is no search, or
+    the search of another recipe; MissingExtraError without optuna.
+    """
+
+    def __init__(self, file: Path, config: SearchConfig, identity: dict[str, Any], first: Rates) -> None:
+        self.optuna = _optuna()
+        self.config, self.first = config, first
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.study = self._open(file)
+        text = json.dumps(identity, sort_keys=True)
+        known = self.study.user_attrs.get("identity")
+        if known is None:
+            self.study.set_user_attr("identity", text)
+            self._ask_for({part: getattr(first, part) for part in config.parts})
+        elif known != text:
+            before, now = json.loads(known), json.loads(text)
+            changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+            raise ConfigError(f"{file}: holds another search; {', '.join(changed)} changed")
+        self._take_up()
+
+    def original(self, measure: Callable[[], Measured]) -> Measured:
+        """What the unpruned network is worth; measured once in a search."""
+        if "original" not in self.study.user_attrs:
+            self.study.set_user_attr("original", dataclasses.asdict(measure()))
+        return Measured(**self.study.user_attrs["original"])
+
+    def run(self, measure: Measure, report: Callable[[Trial | str], None]) -> list[Trial]:
+        """Measure layouts until there are as many as the recipe asks for; all of them, in order.
+
+        A trial that fails is reported and left out; the third in a row raises its error.
+        """
+        failures = 0
+        while len(self.trials()) < self.config.trials:
+            asked = self.study.ask()
+            rates = self._rates(self._suggest(asked))
+            try:
+                measured = measure(rates)
+            except FeatherFaceError as error:
+                self.study.tell(asked, state=self.optuna.trial.TrialState.FAIL)
+                failures += 1
+                if failures == _FAILURES:
+                    raise
+                report(f"trial {asked.number} failed: {error}")
+                continue
+            failures = 0
+            self.study.tell(asked, [measured.ap, measured.latency, measured.parameters])
+            report(Trial(asked.number, rates, measured))
+        return self.trials()
+
+    def trials(self) -> list[Trial]:
+        """All that were measured so far."""
+        done = self.study.get_trials(states=(self.optuna.trial.TrialState.COMPLETE,))
+        trials = [
+            Trial(t.number, self._rates(t.params), Measured(t.values[0], t.values[1], int(t.values[2])))
+            for t in done
+        ]
+        return with_front(trials)
+
+    def _open(self, file: Path) -> Any:
+        optuna, count = self.optuna, 0
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
+            study = optuna.create_study(
+                study_name=_STUDY, storage=storage, directions=_OBJECTIVES, load_if_exists=True
+            )
+            count = len(study.get_trials(deepcopy=False))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ConfigError(f"{file}: not the log of a search ({reason[:120]})") from error
+        # A resumed search must not draw the same random numbers again.
+        study.sampler = optuna.samplers.TPESampler(
+            seed=self.config.seed + count, n_startup_trials=8, multivariate=True
+        )
+        return study
+
+    def _take_up(self) -> None:
+        """Trials that an interruption left half done are measured again."""
+        states = self.optuna.trial.TrialState
+        for trial in self.study.get_trials(states=(states.RUNNING,)):
+            self.study.tell(trial.number, state=states.FAIL)
+            if len(trial.params) == len(self.config.parts):
+                self._ask_for(trial.params)
+
+    def _ask_for(self, rates: dict[str, float]) -> None:
+        c = self.config
+        steps = {part: round((rate - c.lowest) / c.rate_step) for part, rate in rates.items()}
+        highest = int((c.highest - c.lowest) / c.rate_step + 1e-9)
+        nearest = {p: c.lowest + min(max(n, 0), highest) * c.rate_step for p, n in steps.items()}
+        self.study.enqueue_trial(nearest)
+
+    def _suggest(self, trial: Any) -> dict[str, float]:
+        c = self.config
+        return {p: trial.suggest_float(p, c.lowest, c.highest, step=c.rate_step) for p in c.parts}
+
+    def _rates(self, searched: dict[str, float]) -> Rates:
+        return dataclasses.replace(self.first, **searched)
+
+
+def with_front(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials with `best` set where no other is as good in everything and better in something."""
+
+    def beats(a: Measured, b: Measured) -> bool:
+        as_good = a.ap >= b.ap and a.latency <= b.latency and a.parameters <= b.parameters
+        return as_good and a != b
+
+    return [
+        dataclasses.replace(t, best=not any(beats(o.measured, t.measured) for o in trials)) for t in trials
+    ]
+
+
+def choose(trials: Sequence[Trial], max_parameters: int, max_latency: float = 1.0) -> Trial | None:
+    """The trial of highest AP within the limits (0 parameters means any); None when there is none."""
+    fit = [
+        t
+        for t in trials
+        if (not max_parameters or t.measured.parameters <= max_parameters)
+        and t.measured.latency <= max_latency
+    ]
+    return max(fit, key=lambda t: t.measured.ap, default=None)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingExtraError("optuna", "prune") from error
+    return optuna
