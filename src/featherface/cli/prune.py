@@ -112,7 +112,7 @@ def _softly(recipe: PruneConfig, training: TrainConfig, layout: ModelConfig, res
 
 def _smoke(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace) -> None:
     """Search, soft pruning and removal with the recipe's data and networks, but for seconds."""
-    from featherface.cli.prune_search import make_bench, search
+    from featherface.cli.prune_search import search
     from featherface.model.weights import load_weights
     from featherface.prune.config import SoftConfig
     from featherface.train.brief import brief_training
@@ -136,9 +136,8 @@ def _smoke(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace
             )
             data = dataclasses.replace(training.data, crop_size=128, cache_gb=0.0, workers=0)
             training = dataclasses.replace(training, data=data, batch_size=2, precision="fp32")
-            search(recipe, training, model)
+            bench = search(recipe, training, model)
             smaller = load_weights(_prune(recipe, training, model, resume=False))
-            bench = make_bench(recipe, training, model)
             brief_training(bench.training, smaller, bench.crops, bench.teacher)
     typer.echo("smoke: everything ran")
 

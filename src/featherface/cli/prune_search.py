@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from featherface.train.distill import Teacher
 
 
-def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> None:
+def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Bench:
     """Go on with the recipe's search until it has its trials; table, picture and chosen rates after each stop."""
     from featherface.prune.search import Search
 
@@ -59,6 +59,7 @@ def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> No
     finally:
         write_results(recipe, studied, file.parent)
     typer.echo(str(file.parent / "trials.csv"))
+    return bench
 
 
 def write_results(recipe: PruneConfig, studied: Search, folder: Path) -> None:

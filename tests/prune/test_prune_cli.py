@@ -1,0 +1,158 @@
+"""Search, soft pruning and --smoke through the command line, on pictures made here."""
+
+from __future__ import annotations
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from featherface.cli.app import build_app
+
+pytest.importorskip("torch_pruning", reason="the prune extra is not installed")
+pytest.importorskip("optuna", reason="the prune extra is not installed")
+
+from featherface.errors import FeatherFaceError
+from featherface.model import build, preset
+from featherface.model.weights import load_weights, save_weights
+
+TRAIN = """
+name = "train"
+init = "random"
+batch_size = 2
+steps = 4
+precision = "fp32"
+[data]
+crop_size = 64
+cache_gb = 0.0
+workers = 0
+sources = [{{ labels = "{folder}/label.txt" }}]
+"""
+
+RECIPE = """
+name = "small"
+init = "{folder}/v2.safetensors"
+train = "{folder}/train.toml"
+output = "{out}"
+{top}
+[rates]
+stage3 = 0.5
+[search]
+seed = 1
+parts = ["stage3", "neck"]
+holdout = {holdout}
+steps = 1
+batch_size = 1
+crop_size = 64
+input_size = 64
+repeats = 2
+{search}
+[soft]
+{soft}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Five pictures of ovals with labels, weights in V2's layout, a training recipe."""
+    place = tmp_path_factory.mktemp("pictures")
+    rng, lines = np.random.default_rng(0), []
+    for number in range(5):
+        picture = rng.integers(0, 90, (96, 128, 3), np.uint8)
+        cv2.ellipse(picture, (60, 50), (14, 18), 0, 0, 360, (220, 190, 170), -1)
+        lines += [f"# {number}.png", "46 32 28 36 " + "54 44 0.0 66 44 0.0 60 50 0.0 55 58 0.0 65 58 0.0 1.0"]
+        (place / "images").mkdir(exist_ok=True)
+        cv2.imwrite(str(place / "images" / f"{number}.png"), picture)
+    (place / "label.txt").write_text("\n".join(lines) + "\n")
+    torch.manual_seed(0)
+    save_weights(build(preset("v2")), place / "v2.safetensors")
+    save_weights(build(preset("v1")), place / "v1.safetensors")
+    (place / "train.toml").write_text(TRAIN.format(folder=place))
+    return place
+
+
+def prune(folder, out, *options, search="", soft="", top="", holdout=2, change=("", "")):
+    text = RECIPE.format(folder=folder, out=out, search=search, soft=soft, top=top, holdout=holdout)
+    out.mkdir(exist_ok=True)
+    (out / "recipe.toml").write_text(text.replace(*change))
+    return CliRunner().invoke(build_app(), ["prune", str(out / "recipe.toml"), *options])
+
+
+def test_soft_pruning_comes_before_the_removal(folder, tmp_path):
+    result = prune(folder, tmp_path, soft="steps = 3\nevery = 2")
+    assert result.exit_code == 0, result.output
+    assert load_weights(tmp_path / "small" / "last.safetensors").config.backbone_widths[2] == (256, 256)
+    assert load_weights(tmp_path / "small" / "pruned.safetensors").config.backbone_widths[2] == (128, 128)
+
+
+@pytest.mark.slow
+def test_a_search_leaves_its_trials_its_front_and_a_recipe_to_prune_by(folder, tmp_path):
+    result = prune(folder, tmp_path, search="trials = 2")
+    assert result.exit_code == 0, result.output
+    place = tmp_path / "small"
+    with (place / "trials.csv").open() as file:
+        assert [row["trial"] for row in csv.DictReader(file)] == ["original", "0", "1"]
+    assert (place / "pareto.png").stat().st_size > 1000
+    assert "init" in (place / "chosen.toml").read_text()
+    again = prune(folder, tmp_path, search="trials = 2")
+    assert "2 trials there, 0 to go" in again.output
+    other = prune(folder, tmp_path, search="trials = 2\nlowest = 0.125")
+    assert "holds another search; search.lowest changed" in str(other.exception)
+    chosen = CliRunner().invoke(build_app(), ["prune", str(place / "chosen.toml")], catch_exceptions=False)
+    assert chosen.exit_code == 0
+
+
+@pytest.mark.slow
+def test_smoke_runs_everything_and_keeps_nothing(folder, tmp_path):
+    result = prune(folder, tmp_path, "--smoke", search="trials = 40", holdout=2)
+    assert result.exit_code == 0, result.output
+    assert "smoke: everything ran" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        pytest.param(
+            {"search": "trials = 2\nhighest = 0.95", "change": ('"stage3", "neck"', '"stem"')},
+            "rates.stem = 0.95: leaves none of 8 channels",
+            id="the highest rate would remove everything",
+        ),
+        pytest.param({"search": "trials = 2", "holdout": 99}, "leaves none of 5 pictures", id="all held out"),
+        pytest.param(
+            {"search": "trials = 2", "change": ("v2.safe", "v1.safe")},
+            "only layouts like v2",
+            id="another network",
+        ),
+        pytest.param(
+            {"soft": "steps = 2", "change": ("v2.safe", "v1.safe")},
+            "only layouts like v2",
+            id="the same, softly",
+        ),
+        pytest.param(
+            {"search": "trials = 2", "change": ('train = "', 'train = "no')}, "no such file", id="no recipe"
+        ),
+        pytest.param({"search": 'trials = 2\nprotocol = "x"'}, "no protocol 'x'", id="an unknown protocol"),
+        pytest.param({"search": "trials = 2.5"}, "search.trials = 2.5: must be int", id="half a trial"),
+        pytest.param(
+            {"change": ('["stage3", "neck"]', '"neck"')}, "search.parts", id="parts that are no list"
+        ),
+        pytest.param({"soft": "steps = 2\nevery = 0"}, "every at least 1", id="never"),
+        pytest.param(
+            {"soft": "steps = 2", "top": "max_parameters = 9"}, "over max_parameters", id="too large"
+        ),
+    ],
+)
+def test_bad_recipes_are_refused_before_anything_runs(folder, tmp_path, settings, says):
+    result = prune(folder, tmp_path, **settings)
+    assert result.exit_code == 1 and isinstance(result.exception, FeatherFaceError)
+    assert says in str(result.exception) and "\n" not in str(result.exception)
+    assert not (tmp_path / "small").exists()
+
+
+def test_soft_pruning_without_a_checkpoint_does_not_resume(folder, tmp_path):
+    result = prune(folder, tmp_path, "--resume", soft="steps = 2")
+    assert "no checkpoint to resume from" in str(result.exception)

@@ -1,0 +1,167 @@
+"""The search keeps every trial, goes on where it stopped, and refuses what belongs to another one."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+
+import pytest
+
+pytest.importorskip("optuna", reason="the prune extra is not installed")
+
+from featherface.errors import ConfigError, ModelError
+from featherface.prune.config import SearchConfig
+from featherface.prune.front import draw, write_table
+from featherface.prune.layout import PARTS, Rates
+from featherface.prune.search import Measured, Search, Trial, choose, with_front
+
+CONFIG = SearchConfig(trials=12, seed=3, parts=("stage3", "neck"))
+FIRST = Rates(stem=0.5, stage3=0.5, neck=0.25)
+
+
+def measure(rates):
+    """AP falls with the neck's rate and hardly with stage 3's."""
+    return Measured(
+        0.9 - rates.neck / 2 - rates.stage3 / 20, 1 - rates.stage3 / 2, int(1e5 * (1 - rates.neck))
+    )
+
+
+def open_search(tmp_path, config=CONFIG, identity=None):
+    return Search(tmp_path / "search.log", config, identity or {"init": "a"}, FIRST)
+
+
+def rates_of(trials):
+    return [t.rates for t in trials]
+
+
+def test_a_search_starts_with_the_recipes_rates_and_stays_on_its_grid(tmp_path):
+    trials = open_search(tmp_path).run(measure, lambda _: None)
+    assert len(trials) == 12 and trials[0].rates == FIRST
+    for rates in rates_of(trials):
+        assert rates.stem == 0.5 and rates.stage1 == 0, "parts that are not searched keep their rates"
+        for rate in (rates.stage3, rates.neck):
+            assert rate % CONFIG.rate_step == 0 and CONFIG.lowest <= rate <= CONFIG.highest
+
+
+def test_an_interrupted_search_goes_on_and_measures_the_half_done_trial_again(tmp_path):
+    asked = []
+
+    def interrupted(rates):
+        asked.append(rates)
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return measure(rates)
+
+    with pytest.raises(KeyboardInterrupt):
+        open_search(tmp_path).run(interrupted, lambda _: None)
+    again = open_search(tmp_path)
+    before = again.trials()
+    assert rates_of(before) == asked[:3]
+    resumed = []
+    trials = again.run(lambda rates: resumed.append(rates) or measure(rates), lambda _: None)
+    assert resumed[0] == asked[3] and len(resumed) == 9
+    assert rates_of(trials)[:3] == asked[:3] and len(trials) == 12
+    assert open_search(tmp_path).run(lambda _: pytest.fail("nothing is left to measure"), print) == trials
+
+
+def test_more_trials_may_be_asked_for_later(tmp_path):
+    open_search(tmp_path).run(measure, lambda _: None)
+    more = dataclasses.replace(CONFIG, trials=14)
+    assert len(open_search(tmp_path, more).run(measure, lambda _: None)) == 14
+
+
+def test_the_original_is_measured_once(tmp_path):
+    found = open_search(tmp_path).original(lambda: Measured(0.9, 1.0, 5))
+    assert open_search(tmp_path).original(lambda: pytest.fail("already known")) == found
+
+
+def test_a_failing_trial_is_said_and_left_out_and_three_in_a_row_end_the_search(tmp_path):
+    said, calls = [], []
+
+    def sometimes(rates):
+        calls.append(rates)
+        if len(calls) % 3 == 2:
+            raise ModelError("diverged")
+        return measure(rates)
+
+    assert len(open_search(tmp_path).run(sometimes, said.append)) == 12
+    assert "failed: diverged" in next(line for line in said if isinstance(line, str))
+
+    def never(rates):
+        raise ModelError("diverged")
+
+    with pytest.raises(ModelError):
+        open_search(tmp_path, dataclasses.replace(CONFIG, trials=13)).run(never, said.append)
+
+
+def test_another_recipes_search_is_refused(tmp_path):
+    open_search(tmp_path, identity={"init": "a", "steps": 3})
+    with pytest.raises(ConfigError, match=r"holds another search; steps changed"):
+        open_search(tmp_path, identity={"init": "a", "steps": 4})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("trial,ap\n1,0.5\n", id="a table"),
+        pytest.param('{"a": 1}\n{"b": 2}\n', id="JSON of something else"),
+        pytest.param("\x00\x01\n\x02\n", id="bytes"),
+    ],
+)
+def test_a_file_that_is_no_search_is_refused_and_kept(tmp_path, content):
+    (tmp_path / "search.log").write_text(content)
+    with pytest.raises(ConfigError, match="not the log of a search"):
+        open_search(tmp_path)
+    assert (tmp_path / "search.log").read_text().startswith(content)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        pytest.param({"trials": -1}, "trials", id="fewer than no trials"),
+        pytest.param({"highest": 1.0}, "highest < 1", id="a rate that removes everything"),
+        pytest.param({"lowest": 0.5, "highest": 0.5}, "lowest < highest", id="nothing to search"),
+        pytest.param({"rate_step": 0.0}, "rate_step", id="no step"),
+        pytest.param({"parts": ("head",)}, "parts must be of stem", id="an unknown part"),
+        pytest.param({"parts": ()}, "parts must be of", id="no part"),
+        pytest.param({"input_size": 100}, "multiple of 32", id="an odd size"),
+        pytest.param({"repeats": 0}, "repeats", id="no timing"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(values, says):
+    with pytest.raises(ConfigError, match=says):
+        SearchConfig(**values)
+
+
+POINTS = [(0.9, 1.0, 100), (0.8, 0.5, 60), (0.8, 0.6, 60), (0.7, 0.4, 50), (0.6, 0.45, 55), (0.8, 0.5, 60)]
+
+
+def trials_of(points):
+    return with_front([Trial(i, Rates(), Measured(*point)) for i, point in enumerate(points)])
+
+
+def test_the_front_has_what_nothing_beats_equals_included():
+    assert [t.number for t in trials_of(POINTS) if t.best] == [0, 1, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "latency", "expected"),
+    [(0, 1.0, 0), (60, 1.0, 1), (60, 0.45, 3), (10, 1.0, None)],
+    ids=["no limit", "few parameters", "fast and few", "none fits"],
+)
+def test_the_best_within_the_limits_is_chosen(parameters, latency, expected):
+    found = choose(trials_of(POINTS), parameters, latency)
+    assert (found.number if found else None) == expected
+
+
+def test_table_and_picture_hold_all_trials(tmp_path):
+    pytest.importorskip("matplotlib")
+    trials, original = trials_of(POINTS), Measured(0.95, 1.0, 300)
+    write_table(trials, original, tmp_path / "trials.csv")
+    with (tmp_path / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == ["original", *"012345"]
+    assert [row["on_front"] for row in rows[1:]] == ["1", "1", "0", "1", "0", "1"]
+    assert set(PARTS) < set(rows[0])
+    draw(trials, original, "six", tmp_path / "pareto.png")
+    assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
