@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Bench:
     """Go on with the recipe's search until it has its trials; table, picture and chosen rates after each stop."""
+    from featherface.prune.front import write_table
     from featherface.prune.search import Search
 
     bench = make_bench(recipe, training, model)
@@ -47,6 +48,7 @@ def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Be
             return
         done += 1
         minutes = (time.monotonic() - start) / done * (left - done) / 60
+        write_table(studied.trials(), original, file.parent / "trials.csv")
         typer.echo(f"trial {trial.number} ({left - done} to go, {minutes:.0f} min): {_line(trial)}", err=True)
 
     try:
