@@ -136,6 +136,7 @@ def _trained(
             report=lambda line: typer.echo(f"{title}: {line}", err=True),
         )
         if not outcome.finished:
+            typer.echo("stopped; the same command goes on from here", err=True)
             raise typer.Exit(1)
         write_text(result, json.dumps(measure(TorchSession(load_weights(outcome.weights)))) + "\n")
     try:
@@ -149,8 +150,6 @@ def _rows(
     starts: dict[Arm, Path], ap: dict[str, dict[str, list[float]]], repeats: int, recipe: TrainConfig
 ) -> list[Row]:
     """Latency of the exported arms, one thread, in turns on the first validation picture at 640x640."""
-    from tempfile import TemporaryDirectory
-
     from featherface.cli.validation import validation_set
     from featherface.evaluate.compare import square, time_in_turns
     from featherface.evaluate.ours import our_candidate
@@ -160,13 +159,13 @@ def _rows(
 
     networks = {arm.name: load_weights(path) for arm, path in starts.items()}
     photo = square(validation_set(recipe.validation, 1).paths[0])
-    with TemporaryDirectory() as folder:
-        runs = []
-        for name, network in networks.items():
-            file = Path(folder, f"{name}.onnx")
-            export_onnx(network, file, name)
-            runs.append(our_candidate(str(file)).prepare(photo))
-        times = time_in_turns(runs, repeats)
+    runs = []
+    for arm, path in starts.items():
+        file = path.with_suffix(".onnx")
+        if not file.exists():
+            export_onnx(networks[arm.name], file, arm.name)
+        runs.append(our_candidate(str(file)).prepare(photo))
+    times = time_in_turns(runs, repeats)
     return [
         Row(name, count_parameters(net), t.median, t.low, t.high, t.median / times[0].median, ap[name])
         for (name, net), t in zip(networks.items(), times, strict=True)
@@ -194,7 +193,8 @@ def _print(rows: list[Row], recipe: TrainConfig, seeds: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = f"{recipe.name}: AP on {recipe.validation}, mean of {seeds} seeds (lowest to highest)"
+    shown = f"{recipe.validation_images} pictures of " if recipe.validation_images else ""
+    title = f"{recipe.name}: AP on {shown}{recipe.validation}, mean of {seeds} seeds (lowest to highest)"
     table = Table("backbone-neck", "parameters", "ms", "ratio", *map(str.title, rows[0].ap), title=title)
     for row in rows:
         cells = (f"{row.parameters:,}", f"{row.latency_ms:.1f}", f"{row.latency_ratio:.2f}")
