@@ -105,7 +105,6 @@ def identity(recipe: PruneConfig, training: TrainConfig) -> dict[str, object]:
         "train.data": data,
         "train.loss": dataclasses.asdict(training.loss),
         "train.distill": dataclasses.asdict(training.distill),
-        "train.max_lr": training.max_lr,
         "train.seed": training.seed,
     }
 
@@ -182,7 +181,13 @@ def make_bench(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -
         )
     data = dataclasses.replace(training.data, crop_size=wanted.crop_size)
     brief = dataclasses.replace(
-        training, data=data, hours=0.0, steps=wanted.steps, batch_size=wanted.batch_size
+        training,
+        data=data,
+        hours=0.0,
+        steps=wanted.steps,
+        batch_size=wanted.batch_size,
+        max_lr=wanted.max_lr,
+        warmup=wanted.warmup,
     )
     return Bench(
         recipe,

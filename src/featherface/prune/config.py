@@ -36,6 +36,10 @@ class SearchConfig:
     """Training steps in which a pruned network recovers before it is measured."""
     batch_size: int = 8
     """Crops a step of the recovery."""
+    max_lr: float = 3e-4
+    """Peak rate of the recovery. What a whole training bears wrecks a network within so few steps."""
+    warmup: float = 0.3
+    """Share of the recovery's steps in which the rate rises."""
     crop_size: int = 256
     """Side of the recovery's crops, in pixels."""
     input_size: int = 640
@@ -54,6 +58,7 @@ class SearchConfig:
                 len(self.parts) > 0 and all(part in PARTS for part in self.parts),
                 f"parts must be of {', '.join(PARTS)}",
             ),
+            (self.max_lr > 0 and 0 < self.warmup < 1, "max_lr must be over 0 and warmup between 0 and 1"),
             (0 <= self.lowest < self.highest < 1, "lowest and highest: 0 <= lowest < highest < 1"),
             (0 < self.rate_step <= self.highest - self.lowest, "rate_step must fit between the two"),
             (self.input_size >= 32 and self.input_size % 32 == 0, "input_size: a multiple of 32"),
