@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("optuna", reason="the prune extra is not installed")
 
 from featherface.errors import ConfigError, ModelError
-from featherface.prune.config import SearchConfig
+from featherface.prune.config import SearchConfig, load_config
 from featherface.prune.front import draw, write_table
 from featherface.prune.layout import PARTS, Rates
 from featherface.prune.search import Measured, Search, Trial, choose, with_front
@@ -165,3 +166,10 @@ def test_table_and_picture_hold_all_trials(tmp_path):
     assert set(PARTS) < set(rows[0])
     draw(trials, original, "six", tmp_path / "pareto.png")
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["nano_b_prune", "nano_b_search"])
+def test_every_shipped_recipe_parses(name):
+    recipe = load_config(Path(__file__).resolve().parents[2] / "configs" / f"{name}.toml")
+    assert recipe.max_parameters == 180_000
+    assert (recipe.search is not None) == name.endswith("search")

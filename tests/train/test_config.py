@@ -11,8 +11,9 @@ from featherface.model import preset
 from featherface.train.config import TrainConfig, load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+OF_OTHERS = ("card", "prune", "search")
 RECIPES = [
-    path for path in sorted(CONFIGS.glob("*.toml")) if "card" not in path.stem and "prune" not in path.stem
+    path for path in sorted(CONFIGS.glob("*.toml")) if not any(word in path.stem for word in OF_OTHERS)
 ]
 
 
