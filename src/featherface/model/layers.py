@@ -59,6 +59,10 @@ class Refinement(nn.Module):
 def channel_shuffle(x: Tensor) -> Tensor:
     """View C as (C/2, 2) and swap (Zhang 2018, as published)."""
     batch, channels, height, width = x.shape
+    if channels > 1 and x.is_contiguous(memory_format=torch.channels_last):
+        # The layout of training: through the other one, this map and all gradients below it would be copied.
+        last = x.permute(0, 2, 3, 1).reshape(batch, height, width, channels // 2, 2)
+        return last.transpose(3, 4).reshape(batch, height, width, channels).permute(0, 3, 1, 2)
     pairs = x.reshape(batch, channels // 2, 2, height, width)
     return pairs.transpose(1, 2).reshape(batch, channels, height, width)
 
