@@ -27,7 +27,7 @@ Array = NDArray[np.float32]
 Found = tuple[Array, Array]
 """Boxes (N, 4) as corners in pixels, scores (N,)."""
 
-SCORE, MOST, CANDIDATES = 0.02, 750, 5000
+MOST, CANDIDATES = 750, 5000
 MEAN = np.array([104, 117, 123], np.float32)
 VARIANCES = (0.1, 0.2)
 
@@ -38,7 +38,8 @@ class Peer:
 
     parameters: int
     normalise: Callable[[Image], Array]
-    decode: Callable[[Sequence[Array], int, int], Found]
+    decode: Callable[[Sequence[Array], int, int, float], Found]
+    """Outputs, height, width, lowest score."""
     nms: float
     pad: int = 1
 
@@ -67,6 +68,7 @@ def with_priors(
     outputs: Sequence[Array],
     height: int,
     width: int,
+    lowest: float,
     strides: Sequence[int],
     sizes: Sequence[Sequence[int]],
     tall: float = 1.0,
@@ -76,17 +78,17 @@ def with_priors(
     if tall != 1:
         priors = priors * np.array([1, 1, 1, tall], np.float32)
     scores = outputs[1][0, :, 1]
-    likely = scores >= SCORE
+    likely = scores >= lowest
     return decode_boxes(outputs[0][0][likely], priors[likely], VARIANCES), scores[likely]
 
 
-def yunet(outputs: Sequence[Array], height: int, width: int) -> Found:
+def yunet(outputs: Sequence[Array], height: int, width: int, lowest: float) -> Found:
     """Per stride a box relative to the cell's corner; the score is sqrt(class x objectness)."""
     boxes, scores = [], []
     for level, stride in enumerate((8, 16, 32)):
         classes, objects, deltas = (outputs[level + 3 * kind][0] for kind in range(3))
         score = np.sqrt(classes.clip(0, 1) * objects.clip(0, 1))[:, 0]
-        likely = score >= SCORE
+        likely = score >= lowest
         corner = cells(height, width, stride, 1)[likely]
         centre = corner + deltas[likely, :2] * stride
         half = np.exp(deltas[likely, 2:]) * stride / 2
@@ -95,12 +97,12 @@ def yunet(outputs: Sequence[Array], height: int, width: int) -> Found:
     return np.concatenate(boxes), np.concatenate(scores)
 
 
-def scrfd(outputs: Sequence[Array], height: int, width: int) -> Found:
+def scrfd(outputs: Sequence[Array], height: int, width: int, lowest: float) -> Found:
     """Per stride, twice a cell, the distances from the cell's corner to the four sides."""
     boxes, scores = [], []
     for level, stride in enumerate((8, 16, 32)):
         score = outputs[level].reshape(-1)
-        likely = score >= SCORE
+        likely = score >= lowest
         corner = cells(height, width, stride, 2)[likely]
         sides = outputs[level + 3].reshape(-1, 4)[likely] * stride
         boxes.append(np.concatenate([corner - sides[:, :2], corner + sides[:, 2:]], 1))
@@ -115,13 +117,13 @@ YOLO_ANCHORS = (
 )
 
 
-def yolov5(outputs: Sequence[Array], height: int, width: int) -> Found:
+def yolov5(outputs: Sequence[Array], height: int, width: int, lowest: float) -> Found:
     """YOLOv5 heads: per cell and anchor box, objectness, landmarks, class."""
     boxes, scores = [], []
     for raw, stride, anchors in zip(outputs, (8, 16, 32), YOLO_ANCHORS, strict=True):
         values = raw.reshape(3, 16, height // stride, width // stride).transpose(2, 3, 0, 1).reshape(-1, 16)
         score = sigmoid(values[:, 4]) * sigmoid(values[:, 15])
-        likely = score >= SCORE
+        likely = score >= lowest
         corner = cells(height, width, stride, 3)[likely]
         anchor = np.tile(np.array(anchors, np.float32), (len(values) // 3, 1))[likely]
         part = sigmoid(values[likely, :4])
@@ -182,11 +184,11 @@ def candidate(name: str, folder: Path) -> Candidate:
         images = to_input(peer, image)
         return lambda: session.run(None, {name_of_input: images})
 
-    def detect(image: Image) -> Detections:
+    def detect(image: Image, lowest: float) -> Detections:
         height, width = image.shape[:2]
         images = to_input(peer, image)
         outputs = session.run(None, {name_of_input: images})
-        boxes, scores = peer.decode(outputs, *images.shape[2:])
+        boxes, scores = peer.decode(outputs, *images.shape[2:], lowest)
         best = np.argsort(-scores, kind="stable")[:CANDIDATES]
         boxes, scores = boxes[best], scores[best]
         kept = nms(boxes, scores, peer.nms, MOST)

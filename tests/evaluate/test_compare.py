@@ -127,7 +127,7 @@ def test_a_peer_finds_the_face_of_a_portrait(name, shared, portrait, monkeypatch
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     from peer_models import candidate
 
-    found = candidate(name, shared / "peers").detect(portrait)
+    found = candidate(name, shared / "peers").detect(portrait, 0.02)
     assert found.scores[0] > 0.5
     face = np.array([[178, 60, 271, 177]], np.float32)  # from hairline to chin, as one sees it
     assert iou_matrix(found.boxes[:1], face)[0, 0] > 0.75

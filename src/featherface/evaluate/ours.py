@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from featherface.detections import Detections
 from featherface.detector import Detector
-from featherface.evaluate.compare import Candidate
+from featherface.evaluate.compare import EVALUATED, FOUND, Candidate
 from featherface.evaluate.onnx_size import onnx_size
 from featherface.evaluate.protocol import protocol
 from featherface.images import Image, to_input
@@ -22,12 +23,13 @@ def our_candidate(model: str) -> Candidate:
     how = protocol("original")
     file = Path(find_model(model))
     session = open_session(file, threads=1)
-    detector = Detector(
-        session,
-        score_threshold=how.score_threshold,
-        iou_threshold=how.iou_threshold,
-        max_detections=how.max_detections,
-    )
+    detectors = {
+        score: Detector(session, score, iou_threshold=how.iou_threshold, max_detections=how.max_detections)
+        for score in (EVALUATED, FOUND)
+    }
+
+    def detect(image: Image, score: float) -> Detections:
+        return detectors[score].detect(image)
 
     def prepare(image: Image) -> Callable[[], object]:
         images = to_input(image, session.spec.pad_multiple, session.spec.input_size)
@@ -36,4 +38,4 @@ def our_candidate(model: str) -> Candidate:
     shipped = {info.name: info.parameters for info in list_models()}
     weights, operations = onnx_size(file) if file.suffix == ".onnx" else (None, None)
     name = model if model in shipped else file.stem
-    return Candidate(name, detector.detect, prepare, file, shipped.get(model, weights), operations)
+    return Candidate(name, detect, prepare, file, shipped.get(model, weights), operations)
