@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow check web web-test clean
+.PHONY: demo test test-slow check docs web web-test clean
 
 demo: $(VENV)/.core
 	$(BIN)/featherface detect examples --save out
@@ -20,6 +20,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "the site is in build/site/"
 
 web: web/node_modules/.installed
 	cd web && npm run build
