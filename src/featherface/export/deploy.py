@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from featherface.export.rewrites import class_difference, fold_shuffles, replace
 from featherface.model.attention import CBAM
 from featherface.model.fold import folded
 from featherface.model.heads import SSH, Head
-from featherface.model.layers import ConvBN, SeparableConv, ShuffleBlock, channel_shuffle
+from featherface.model.layers import ConvBN, SeparableConv
 from featherface.model.neck import BiFPNCell, FusionConv, normalised_fusion
 from featherface.model.network import FeatherFace
 
@@ -37,9 +38,9 @@ class Deployed(nn.Module):
         super().__init__()
         self.network = folded(model)
         _swap_and_widen_stem(self.network)
-        _replace(self.network, CBAM, DeployedCBAM)
-        _replace(self.network, ShuffleBlock, DeployedShuffle)
-        _replace(self.network, SSH, DeployedSSH)
+        replace(self.network, CBAM, DeployedCBAM)
+        fold_shuffles(self.network)
+        replace(self.network, SSH, DeployedSSH)
         self.network.neck.cells = _deployed_cells(list(self.network.neck.cells))  # type: ignore[arg-type]
         self.heads = nn.ModuleList(DeployedHead(head) for head in self.network.heads)  # type: ignore[arg-type]
         del self.network.heads
@@ -58,7 +59,7 @@ class DeployedHead(nn.Module):
 
     def __init__(self, head: Head) -> None:
         super().__init__()
-        classes = _difference(head.classes)
+        classes = class_difference(head.classes)
         parts = [classes, head.boxes, head.landmarks]
         priors = classes.out_channels
         self.conv = nn.Conv2d(classes.in_channels, priors * sum(_VALUES), 1)
@@ -71,23 +72,6 @@ class DeployedHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x).permute(0, 2, 3, 1).reshape(x.shape[0], -1, sum(_VALUES))  # type: ignore[no-any-return]
-
-
-class DeployedShuffle(nn.Module):
-    """The shuffle block with the shuffle itself in the weights of the conv that follows it."""
-
-    def __init__(self, block: ShuffleBlock) -> None:
-        super().__init__()
-        self.convs = nn.Sequential(block.reduce, block.mix, block.expand)
-        reduce = block.reduce[0]
-        assert isinstance(reduce, nn.Conv2d)
-        order = channel_shuffle(torch.arange(reduce.in_channels).view(1, -1, 1, 1)).flatten()
-        with torch.no_grad():
-            weight = reduce.weight.clone()
-            reduce.weight[:, order] = weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.convs(x))
 
 
 class DeployedSSH(nn.Module):
@@ -259,22 +243,3 @@ def _widened(conv: nn.Conv2d, rows: int = 0, columns: int = 0) -> nn.Conv2d:
         wider.weight.copy_(F.pad(conv.weight, (0, 0, 0, 0, 0, columns, 0, rows)))
         wider.bias.copy_(F.pad(conv.bias, (0, rows)))
     return wider
-
-
-def _replace(parent: nn.Module, kind: type[nn.Module], deployed: type[nn.Module]) -> None:
-    for name, child in parent.named_children():
-        if type(child) is kind:
-            setattr(parent, name, deployed(child))
-        else:
-            _replace(child, kind, deployed)
-
-
-def _difference(conv: nn.Conv2d) -> nn.Conv2d:
-    """From (background, face) logits per prior to their difference, whose sigmoid is the softmax."""
-    assert conv.bias is not None
-    fused = nn.Conv2d(conv.in_channels, conv.out_channels // 2, 1)
-    assert fused.bias is not None
-    with torch.no_grad():
-        fused.weight.copy_(conv.weight[1::2] - conv.weight[0::2])
-        fused.bias.copy_(conv.bias[1::2] - conv.bias[0::2])
-    return fused

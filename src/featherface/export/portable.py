@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from featherface.export.rewrites import class_difference, fold_shuffles, replace
 from featherface.model.attention import CoordinateAttention
 from featherface.model.config import ModelConfig
 from featherface.model.fold import folded
@@ -22,8 +23,8 @@ class Portable(nn.Module):
     """RGB 0-255 in, `(scores (B, P), box_deltas (B, P, 4), landmark_deltas (B, P, 10))` out.
 
     The same function as the ONNX file, but arranged for converters, not for one runtime's kernels: batch norm
-    folded, the channel swap in the stem's weights, softmax as the sigmoid of a difference, Coordinate
-    Attention without concatenation and split (sizes would become constants there).
+    folded, the channel swap in the stem's weights and the shuffles in those after them, softmax as the sigmoid of
+    a difference, Coordinate Attention without concatenation and split (sizes would become constants there).
     """
 
     def __init__(self, model: FeatherFace) -> None:
@@ -33,8 +34,9 @@ class Portable(nn.Module):
         with torch.no_grad():
             stem.weight.copy_(stem.weight.flip(1))
         for head in self.network.heads:
-            head.classes = _difference(head.classes)  # type: ignore[arg-type]
-        _replace_attention(self.network)
+            head.classes = class_difference(head.classes)  # type: ignore[arg-type]
+        fold_shuffles(self.network)
+        replace(self.network, CoordinateAttention, _EachAxis)
         self.mean: Tensor
         self.register_buffer("mean", torch.tensor(_RGB_MEAN).view(1, 3, 1, 1))
         self.requires_grad_(False)
@@ -99,25 +101,6 @@ class _EachAxis(nn.Module):
         along_h = self.act(self.shared(x.mean(3, keepdim=True)))
         along_w = self.act(self.shared(x.mean(2, keepdim=True)))
         return x * torch.sigmoid(self.conv_h(along_h)) * torch.sigmoid(self.conv_w(along_w))
-
-
-def _replace_attention(parent: nn.Module) -> None:
-    for name, child in parent.named_children():
-        if isinstance(child, CoordinateAttention):
-            setattr(parent, name, _EachAxis(child))
-        else:
-            _replace_attention(child)
-
-
-def _difference(conv: nn.Conv2d) -> nn.Conv2d:
-    """From (background, face) logits per prior to their difference, whose sigmoid is the softmax."""
-    assert conv.bias is not None
-    fused = nn.Conv2d(conv.in_channels, conv.out_channels // 2, 1)
-    assert fused.bias is not None
-    with torch.no_grad():
-        fused.weight.copy_(conv.weight[1::2] - conv.weight[0::2])
-        fused.bias.copy_(conv.bias[1::2] - conv.bias[0::2])
-    return fused
 
 
 def _priors(height: int, width: int, config: ModelConfig) -> tuple[Tensor, Tensor]:
