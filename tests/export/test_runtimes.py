@@ -7,16 +7,20 @@ import pickle
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from featherface import Detector
+from featherface.boxes import iou_matrix
 from featherface.errors import MissingExtraError, ModelError
 from featherface.runtime import open_session
 from featherface.runtimes.card import card_path
 
 RUNTIMES = ["openvino", "ncnn"]
+LITERT = Path(__file__).parent / "data" / "nano_b-fp16-320x320.tflite"
+"""By `featherface export --model nano_b --format litert --fp16 --input-size 320x320`, whose converter is large."""
 
 
 @pytest.fixture
@@ -55,8 +59,12 @@ def test_a_network_of_one_size_sees_other_pictures_too(copied, factor, slack, po
 @pytest.mark.parametrize("copied", RUNTIMES, indirect=True)
 def test_a_session_is_shared_by_threads_and_survives_pickling(copied):
     session = pickle.loads(pickle.dumps(open_session(copied, threads=1)))
+    _answers_threads_as_it_answers_one(session, side=512)
+
+
+def _answers_threads_as_it_answers_one(session, side):
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (1, 3, 512, 512)).astype(np.float32) for _ in range(3)]
+    images = [rng.integers(0, 256, (1, 3, side, side)).astype(np.float32) for _ in range(3)]
     alone = [session.run(x)[0] for x in images]
     with ThreadPoolExecutor(3) as pool:
         together = [scores for scores, _, _ in pool.map(session.run, images)]
@@ -79,6 +87,23 @@ DAMAGE = [
     pytest.param(lambda model: card_path(model).write_text("{}"), "not the JSON that", id="another JSON"),
     pytest.param(lambda model: model.unlink(), "no such file", id="no network"),
 ]
+
+
+@pytest.mark.parametrize("side", [320, 200, 640], ids=["its size", "smaller", "larger"])
+def test_a_litert_file_finds_the_same_face(side, portrait):
+    pytest.importorskip("ai_edge_litert", reason="the extra litert is not installed")
+    from featherface.images import resize
+
+    photo = resize(portrait, side, side)
+    found, expected = Detector(LITERT, threads=1).detect(photo), Detector("v2").detect(photo)
+    assert len(found) == len(expected) == 1
+    assert iou_matrix(found.boxes, expected.boxes)[0, 0] > 0.8
+
+
+def test_a_litert_session_is_shared_by_threads_and_survives_pickling():
+    pytest.importorskip("ai_edge_litert", reason="the extra litert is not installed")
+    session = pickle.loads(pickle.dumps(open_session(LITERT, threads=1)))
+    _answers_threads_as_it_answers_one(session, side=320)
 
 
 @pytest.mark.parametrize("copied", RUNTIMES, indirect=True)
