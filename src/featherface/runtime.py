@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,22 +11,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from featherface.errors import ModelError
+from featherface.runtimes.spec import ModelSpec, read_spec
 
 _Array = NDArray[np.float32]
 _OUTPUTS = ("scores", "box_deltas", "landmark_deltas")
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """What a network file says of itself: all that decoding needs."""
-
-    name: str
-    strides: tuple[int, ...]
-    prior_sizes: tuple[tuple[int, ...], ...]
-    variances: tuple[float, float]
-    pad_multiple: int
-    input_size: tuple[int, int] | None = None
-    """Height and width of a network that takes no other; None when it takes any multiple of `pad_multiple`."""
 
 
 class Session(Protocol):
@@ -119,28 +105,6 @@ def _spec(session: Any, path: str) -> ModelSpec:
     height, width = inputs["images"].shape[2:]
     fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
     return read_spec(about, path, fixed)
-
-
-def read_spec(about: str, path: str, input_size: tuple[int, int] | None) -> ModelSpec:
-    """The layout from its JSON, as it stands in an ONNX file's metadata or beside any other model file."""
-    try:
-        values = json.loads(about)
-        if values["format"] != 1:
-            raise ModelError(f"{path}: format {values['format']}; this version reads format 1")
-        spec = ModelSpec(
-            name=str(values["name"]),
-            strides=tuple(int(s) for s in values["strides"]),
-            prior_sizes=tuple(tuple(int(s) for s in sizes) for sizes in values["prior_sizes"]),
-            variances=(float(values["variances"][0]), float(values["variances"][1])),
-            pad_multiple=int(values["pad_multiple"]),
-            input_size=input_size,
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ModelError(f"{path}: its featherface metadata cannot be read ({error})") from error
-    positive = min((spec.pad_multiple, *spec.strides)) > 0
-    if not positive or not spec.strides or len(spec.strides) != len(spec.prior_sizes):
-        raise ModelError(f"{path}: its featherface metadata describes no grid of priors")
-    return spec
 
 
 def _first_line(error: Exception) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featherface.runtime import ModelSpec, Session
+from featherface.runtime import Session
+from featherface.runtimes.spec import ModelSpec
 
 if TYPE_CHECKING:
     from featherface.evaluate.run import EvaluationSet

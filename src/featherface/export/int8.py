@@ -22,6 +22,7 @@ from onnxruntime.quantization import (
 from featherface.export.calibration import batches
 from featherface.export.layers import FLOAT, GROUPS, is_in
 from featherface.export.onnx import describe
+from featherface.export.onnx_graph import build, halve_weights
 from featherface.export.options import Options
 from featherface.model.network import FeatherFace
 from featherface.runtime import OnnxSession, Session
@@ -53,8 +54,6 @@ class Sensitivity:
 
 def convert_int8(model: FeatherFace, target: Path, options: Options) -> None:
     """Write the quantized file; what stays float in it is stored in half size."""
-    from featherface.export.onnx_variants import halve_weights
-
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "float.onnx"
         _write_float(model, source, options)
@@ -137,8 +136,6 @@ def sensitivity(
 
 def _write_float(model: FeatherFace, target: Path, options: Options) -> None:
     """The float graph to start from, every node with a name of its own."""
-    from featherface.export.onnx_variants import build
-
     graph = onnxslim.slim(build(model, replace(options, precision="fp32", calibration=None)))
     del graph.graph.value_info[:]
     for i, node in enumerate(graph.graph.node):

@@ -1,24 +1,18 @@
-"""ONNX beyond the plain file: one input size, decoding and suppression inside, half-size weights."""
+"""ONNX: the plain file, one input size, decoding and suppression inside, half-size weights, int8."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from featherface.export.check import Run
-from featherface.export.deform import with_deform_operator
-from featherface.export.deploy import Deployed
-from featherface.export.onnx import describe, export_onnx, trace_onnx
+from featherface.export.onnx import export_onnx
+from featherface.export.onnx_graph import build
 from featherface.export.options import Options
-from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, Decoded
+from featherface.export.portable import DECODED_OUTPUTS
 from featherface.model.network import FeatherFace
-
-_SMALL = 1024
 
 
 def check_installed(options: Options) -> None:
@@ -28,28 +22,13 @@ def check_installed(options: Options) -> None:
 def convert(model: FeatherFace, target: Path, options: Options) -> None:
     """Write the file."""
     if options.precision == "int8":
-        from featherface.export.int8 import convert_int8
+        from featherface.export.int8 import convert_int8  # its packages take long to import
 
         convert_int8(model, target, options)
     elif options.precision == "fp32" and not options.decodes and options.input_size is None:
         export_onnx(model, target)
     else:
         onnx.save(build(model, options), target)
-
-
-def build(model: FeatherFace, options: Options) -> onnx.ModelProto:
-    """The graph that these options ask for, in float."""
-    network = with_deform_operator(Deployed(model).eval())
-    if options.decodes:
-        network = Decoded(network, model.config, options.input_size).eval()
-    graph = trace_onnx(network, DECODED_OUTPUTS if options.decodes else RAW_OUTPUTS, options.input_size)
-    describe(graph, model, model.config.name)
-    if options.with_nms:
-        _add_nms(graph.graph, options)
-    if options.precision == "fp16":
-        halve_weights(graph.graph)
-    onnx.checker.check_model(graph)
-    return graph
 
 
 def runner(path: Path, options: Options) -> Run:
@@ -66,42 +45,3 @@ def runner(path: Path, options: Options) -> Run:
         return tuple(session.run(list(DECODED_OUTPUTS), {"images": images}))
 
     return run
-
-
-def _add_nms(graph: onnx.GraphProto, options: Options) -> None:
-    """For one picture: `scores (N,)`, `boxes (N, 4)`, `landmarks (N, 10)`, best score first."""
-    for output in graph.output:
-        inner = f"all_{output.name}"
-        for node in graph.node:
-            for names in (node.input, node.output):
-                names[:] = [inner if name == output.name else name for name in names]
-    constants: dict[str, NDArray[Any]] = {
-        "nms_axis_0": np.array([0], np.int64),
-        "nms_axis_1": np.array([1], np.int64),
-        "nms_last": np.array(2, np.int64),
-        "nms_most": np.array([options.max_detections], np.int64),
-        "nms_iou": np.array([options.iou_threshold], np.float32),
-        "nms_score": np.array([options.score_threshold], np.float32),
-    }
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
-    graph.node.append(helper.make_node("Unsqueeze", ["all_scores", "nms_axis_1"], ["nms_scores"]))
-    inputs = ["all_boxes", "nms_scores", "nms_most", "nms_iou", "nms_score"]
-    graph.node.append(helper.make_node("NonMaxSuppression", inputs, ["nms_triples"]))
-    graph.node.append(helper.make_node("Gather", ["nms_triples", "nms_last"], ["nms_kept"], axis=1))
-    for name in DECODED_OUTPUTS:
-        graph.node.append(helper.make_node("Squeeze", [f"all_{name}", "nms_axis_0"], [f"one_{name}"]))
-        graph.node.append(helper.make_node("Gather", [f"one_{name}", "nms_kept"], [name], axis=0))
-    graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    del graph.output[:]
-    for name, width in zip(DECODED_OUTPUTS, ([], [4], [10]), strict=True):
-        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["faces", *width]))
-
-
-def halve_weights(graph: onnx.GraphProto) -> None:
-    """Store large weights as float16; the runtime widens them once, when it loads the file."""
-    for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _SMALL:
-            continue
-        name, wide = tensor.name, numpy_helper.to_array(tensor)
-        tensor.CopyFrom(numpy_helper.from_array(wide.astype(np.float16), f"{name}_half"))
-        graph.node.insert(0, helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))

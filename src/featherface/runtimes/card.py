@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from featherface.errors import ModelError
-from featherface.runtime import ModelSpec, read_spec
+from featherface.runtimes.spec import ModelSpec, read_spec
 
 
 def card_path(model: Path) -> Path:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featherface.errors import MissingExtraError, ModelError
-from featherface.runtime import ModelSpec
 from featherface.runtimes.card import checked_spec
+from featherface.runtimes.spec import ModelSpec
 
 try:
     import ncnn
