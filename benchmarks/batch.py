@@ -1,153 +1,228 @@
-"""How batch grows: python benchmarks/batch.py PHOTOS [--workers 1 2] [--engines local ray] [--simulate 8 64].
+"""How batch grows: measured here with 1 and 2 workers, and simulated for clusters.
 
-Measures pictures a second of each engine for each number of workers, with the share of time that is overhead:
-starting, planning, reading, writing. `--simulate` keeps Ray's real scheduler with as many actors, but each
-sleeps for the measured time of a shard in place of computing, so one machine can stand in for a cluster; it
-needs about 100 MB of memory an actor. Give a quiet machine, and at least some hundred photos.
+    python benchmarks/batch.py PHOTOS --json docs/numbers/batch.json --simulate 1 2 8 64 512 \\
+        --plot docs/images/scale.png
+
+PHOTOS and --output may be URLs, so that the store's requests are in every measured second. First every shard of
+the photos is done once by the real worker in this process, each timed; and the plan of very many pictures is
+made. Then whole runs of both engines, starting of processes included.
+
+--simulate keeps Ray Data's scheduler, set up by the same function as a real run, and a real driver. A worker does
+nothing but sleep as long as measured shards took: sums of them, drawn by chance, of about --shard-seconds. Up to 64
+workers each have a process; beyond, each of 64 processes stands for several workers by as many threads. The clock
+runs from the first sleep to the end of the last, so starting is not in it. What limits such a run is Ray's driver
+and scheduler on this machine and the last shards; a network between driver and workers, and a store that slows
+down under many clients, are not in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import heapq
 import json
 import os
-import platform
-import shutil
+import random
+import statistics
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from featherface import Detector
-from featherface.batch.cluster import run_ray
+from featherface.atomic import write_text
+from featherface.batch.cluster import connect, run_ray, spread
+from featherface.batch.plan import Identity, Shard, extend_plan
 from featherface.batch.processes import run_local
-from featherface.batch.run import Request, run
-from featherface.images import IMAGE_SUFFIXES, read_image
+from featherface.batch.run import Engine, Request, run
+from featherface.batch.work import Job, Report, Worker
+from featherface.benchmark.run import machine
+
+PROCESSES = 64
+PLANNED = 200_000
 
 
 def main() -> None:
-    """Measure, print a table, and JSON for whoever wants to keep it."""
+    """Measure, simulate, print; JSON and a picture for whoever wants to keep them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, os.cpu_count() or 1])
+    parser.add_argument("photos", help="any source of featherface batch")
+    parser.add_argument(
+        "--output", help="folder or URL for what the runs write; a temporary one if not given"
+    )
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, os.cpu_count() or 1])
     parser.add_argument("--engines", nargs="+", default=["local", "ray"], choices=["local", "ray"])
-    parser.add_argument("--shard-size", type=int, default=16)
-    parser.add_argument("--simulate", type=int, nargs="*", default=[], metavar="ACTORS")
-    parser.add_argument("--shards-an-actor", type=int, default=16)
-    parser.add_argument("--shard-seconds", type=float, help="simulated; measured when not given")
+    parser.add_argument("--shard-size", type=int, default=8)
+    parser.add_argument("--simulate", type=int, nargs="*", default=[], metavar="WORKERS")
+    parser.add_argument("--shards-a-worker", type=int, default=8)
+    parser.add_argument("--shard-seconds", type=float, nargs="+", default=[1, 10])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
 
-    photos = sorted(p for p in arguments.photos.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    alone = seconds_a_picture(photos)
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores; {len(photos)} photos, {alone:.4f} s each on one thread"
-    )
-    rows = []
-    print(f"{'engine':12}{'workers':>8}{'seconds':>9}{'photos/s':>10}{'efficiency':>12}")
-    for engine in arguments.engines:
-        for workers in arguments.workers:
-            rows.append(measured(arguments.photos, engine, workers, arguments.shard_size, len(photos), alone))
-            show(rows[-1])
-    shard_seconds = arguments.shard_seconds or alone * arguments.shard_size
-    for actors in arguments.simulate:
-        rows.append(simulated(actors, arguments.shards_an_actor, shard_seconds, arguments.shard_size))
-        show(rows[-1])
-    print(json.dumps({"seconds_a_picture": alone, "runs": rows}))
+    figures: dict[str, Any] = {"machine": machine(), "runs": [], "simulated": []}
+    with tempfile.TemporaryDirectory(prefix="featherface-batch-") as folder:
+        output = arguments.output or folder
+        seconds, pictures = one_by_one(
+            Request(arguments.photos, f"{output}/alone", shard_size=arguments.shard_size)
+        )
+        figures["pictures"], figures["shard_size"] = pictures, arguments.shard_size
+        figures["seconds_a_picture"] = sum(seconds) / pictures
+        figures["shard_seconds"] = {"mean": statistics.mean(seconds), "deviation": statistics.pstdev(seconds)}
+        figures["plan_s_a_million"] = planning(folder)
+        show(
+            figures["seconds_a_picture"],
+            "seconds a picture, one worker",
+            figures["plan_s_a_million"],
+            "to plan 1 M",
+        )
+        for engine in arguments.engines:
+            for workers in arguments.workers:
+                request = Request(
+                    arguments.photos, f"{output}/{engine}-{workers}", shard_size=arguments.shard_size
+                )
+                figures["runs"].append(whole_run(request, engine, workers, sum(seconds)))
+                show(*figures["runs"][-1].values())
+    for wanted in arguments.shard_seconds:
+        for workers in arguments.simulate:
+            work = drawn(seconds, wanted, workers * arguments.shards_a_worker)
+            figures["simulated"].append(simulated(work, workers) | {"shard_seconds": wanted})
+            show(*figures["simulated"][-1].values())
+    if arguments.json:
+        write_text(arguments.json, json.dumps(figures, indent=1) + "\n")
+    if arguments.plot:
+        plot(figures["simulated"], arguments.plot)
 
 
-def seconds_a_picture(photos: list[Path]) -> float:
-    """Reading and looking, one thread, without any engine; over at most 50 photos."""
-    detector, some = Detector(threads=1), photos[:: max(1, len(photos) // 50)]
-    detector.detect(read_image(some[0]))
+def one_by_one(request: Request) -> tuple[list[float], int]:
+    """The seconds of every shard, done alone by the real worker, its writing included; and how many pictures."""
+    seconds = []
+
+    def timed(job: Job, shards: Sequence[Shard]) -> Iterator[Report]:
+        worker = Worker(job)
+        for shard in shards:
+            began = time.perf_counter()
+            report = worker(shard)
+            seconds.append(time.perf_counter() - began)
+            yield report
+
+    return seconds, run(request, timed, lambda done, total: None).counts.rows
+
+
+def planning(folder: str) -> float:
+    """Seconds in which the driver plans a million pictures whose names are in a text file."""
+    source = Path(folder, "names.txt")
+    source.write_text("".join(f"s3://album/{i // 1000:06d}/{i:09d}.jpg\n" for i in range(PLANNED)))
+    output = f"{folder}/plan"
     began = time.perf_counter()
-    for path in some:
-        detector.detect(path)
-    return (time.perf_counter() - began) / len(some)
+    extend_plan(output, Identity(str(source), None, "v2", "", {}), None)
+    return (time.perf_counter() - began) * 1e6 / PLANNED
 
 
-def measured(
-    photos: Path, engine: str, workers: int, shard_size: int, count: int, alone: float
-) -> dict[str, Any]:
-    """A whole run with a fresh output, starting of processes included."""
-    output = tempfile.mkdtemp(prefix="featherface-batch-")
-    begin = partial(run_local, workers=workers)
+def whole_run(request: Request, engine: str, workers: int, alone: float) -> dict[str, Any]:
+    """A run with a fresh output, starting of processes included, against the seconds of all shards done alone."""
+    begin: Engine = partial(run_local, workers=workers)
     if engine == "ray":
         begin = partial(run_ray, workers=workers, address=None, gpus_per_worker=0)
     began = time.perf_counter()
-    run(Request(str(photos), output, shard_size=shard_size), begin, lambda done, total: None)
+    run(request, begin, lambda done, total: None)
     seconds = time.perf_counter() - began
-    shutil.rmtree(output)
-    stop_ray(engine)
-    return row(engine, workers, seconds, count, count * alone / workers / seconds)
-
-
-class Sleeper:
-    """Stands for a worker on a machine of its own."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The time of a shard passes."""
-        time.sleep(self.seconds * len(batch["shard"]))
-        return batch
-
-
-def simulated(actors: int, shards_an_actor: int, seconds: float, shard_size: int) -> dict[str, Any]:
-    """Ray Data over sleeping actors. The clock starts with the first shard done, as actors start once."""
-    import ray
-
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
-    ray.init(address="local", num_cpus=actors, **quiet)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    count = actors * shards_an_actor
-    dataset = ray.data.from_items(
-        [{"shard": i} for i in range(count)], override_num_blocks=count
-    ).map_batches(
-        Sleeper,
-        fn_constructor_args=(seconds,),
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=actors),
-        num_cpus=1,
-    )
-    first = 0.0
-    for number, _ in enumerate(dataset.iter_rows()):
-        if number == 0:
-            first = time.perf_counter() - seconds
-    spent = time.perf_counter() - first
-    stop_ray("ray")
-    return row("simulated", actors, spent, count * shard_size, shards_an_actor * seconds / spent)
-
-
-def stop_ray(engine: str) -> None:
-    """Ray off, so that the next run starts like the first."""
     if engine == "ray":
         import ray
 
         ray.shutdown()
+    return {"engine": engine, "workers": workers, "seconds": seconds, "efficiency": alone / workers / seconds}
 
 
-def row(engine: str, workers: int, seconds: float, count: int, efficiency: float) -> dict[str, Any]:
-    """One line of the table."""
-    speed = round(count / seconds, 2)
+def drawn(seconds: list[float], wanted: float, count: int) -> list[float]:
+    """Times of `count` shards: sums of measured ones, so that larger shards vary less, as they do."""
+    chance = random.Random(0)
+    parts = max(1, round(wanted / statistics.mean(seconds)))
+    scale = wanted / (parts * statistics.mean(seconds))
+    return [scale * sum(chance.choices(seconds, k=parts)) for _ in range(count)]
+
+
+class Sleeper:
+    """Stands for a worker on a machine of its own; begins when all processes are there."""
+
+    def __init__(self, folder: str, processes: int) -> None:
+        self.folder, self.processes = Path(folder), processes
+        (self.folder / str(os.getpid())).touch()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The time of a shard passes."""
+        while len(list(self.folder.iterdir())) < self.processes:
+            time.sleep(0.05)
+        began = time.time()
+        time.sleep(float(batch["seconds"].sum()))
+        return {"began": [began], "ended": [time.time()]}
+
+
+def simulated(work: list[float], workers: int) -> dict[str, Any]:
+    """Ray Data over sleepers: efficiency, beside that of a scheduler which takes no time."""
+    import ray
+
+    processes = min(workers, PROCESSES)
+    connect(None, processes)
+    threads = -(-workers // processes)
+    pool = {"size": processes, "max_concurrent_calls_per_actor": threads, "enable_true_multi_threading": True}
+    with tempfile.TemporaryDirectory() as folder:
+        sleepers = spread(Sleeper, (folder, processes), [{"seconds": s} for s in work], pool, 0)
+        rows = list(sleepers.iter_rows())
+    ray.shutdown()
+    wall = max(row["ended"] for row in rows) - min(row["began"] for row in rows)
     return {
-        "engine": engine,
         "workers": workers,
-        "seconds": round(seconds, 2),
-        "photos_a_second": speed,
-        "efficiency": round(efficiency, 3),
+        "processes": processes,
+        "shards": len(work),
+        "seconds": wall,
+        "shards_a_second": len(work) / wall,
+        "efficiency": sum(work) / workers / wall,
+        "at_best": sum(work) / workers / makespan(work, workers),
     }
 
 
-def show(line: dict[str, Any]) -> None:
-    """Print it."""
-    speed, share = line["photos_a_second"], line["efficiency"]
-    print(
-        f"{line['engine']:12}{line['workers']:8}{line['seconds']:9.1f}{speed:10.1f}{share:12.2f}", flush=True
-    )
+def makespan(work: list[float], workers: int) -> float:
+    """When the last worker is done if each takes the next shard the moment it is free."""
+    free = [0.0] * workers
+    for seconds in work:
+        heapq.heapreplace(free, free[0] + seconds)
+    return max(free)
+
+
+def plot(rows: list[dict[str, Any]], target: Path) -> None:
+    """Efficiency over workers, a curve for each length of shards."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4), dpi=110)
+    for colour, length in zip(
+        ("C0", "C1", "C2", "C3"), sorted({r["shard_seconds"] for r in rows}), strict=False
+    ):
+        chosen = [r for r in rows if r["shard_seconds"] == length]
+        workers = [r["workers"] for r in chosen]
+        axes.plot(
+            workers, [r["efficiency"] for r in chosen], "o-", color=colour, label=f"shards of {length:g} s"
+        )
+        axes.plot(
+            workers, [r["at_best"] for r in chosen], ":", color=colour, label="  if scheduling took no time"
+        )
+    axes.set(xscale="log", xlabel="workers", ylabel="efficiency", ylim=(0, 1.02))
+    axes.set_xticks(sorted({r["workers"] for r in rows}), minor=False)
+    axes.set_xticklabels([str(w) for w in sorted({r["workers"] for r in rows})])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(target)
+
+
+def show(*values: Any) -> None:
+    """A line of figures."""
+    print("  ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values), flush=True)
 
 
 if __name__ == "__main__":

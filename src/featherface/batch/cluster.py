@@ -49,21 +49,13 @@ def run_ray(
     An actor takes one CPU, and `gpus_per_worker` GPUs. Without `workers` there are as many actors as fit.
     """
     import ray
-    import ray.data
 
     connect(address, workers)
     most = workers or _room(ray, gpus_per_worker)
-    rows = [asdict(shard) for shard in shards]
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS)).map_batches(
-        Actor,
-        fn_constructor_args=(job,),
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, min(most, len(rows)))),
-        num_cpus=1,
-        num_gpus=gpus_per_worker,
-    )
+    pool = {"min_size": 1, "max_size": max(1, min(most, len(shards)))}
+    # Without `initial_size` Ray adds a seventh of the actors at a time, and waits for them to load the model.
+    pool["initial_size"] = pool["max_size"]
+    dataset = spread(Actor, (job,), [asdict(shard) for shard in shards], pool, gpus_per_worker)
     try:
         for row in dataset.iter_rows():
             values = json.loads(row["report"])
@@ -72,9 +64,27 @@ def run_ray(
         raise DataError(f"Ray: {_first_line(error)}; run the same command again to go on") from error
 
 
+def spread(
+    actor: type, arguments: tuple[Any, ...], rows: list[dict[str, Any]], pool: dict[str, Any], num_gpus: float
+) -> Any:
+    """A Ray dataset of what a pool of actors makes of the rows, given to them one by one."""
+    import ray.data
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    return ray.data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS)).map_batches(
+        actor,
+        fn_constructor_args=arguments,
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(**pool),
+        num_cpus=1,
+        num_gpus=num_gpus,
+    )
+
+
 def connect(address: str | None, workers: int | None) -> None:
     """Join the cluster at `address` (or RAY_ADDRESS), or start Ray on this machine. DataError when unreachable."""
     import ray
+    import ray.data  # here, because it sets up its own logging
 
     if ray.is_initialized():
         return

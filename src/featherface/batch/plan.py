@@ -187,7 +187,9 @@ def _write_plan(output: str, number: int, shards: Iterable[list[Unit]]) -> list[
     written = []
     with files.writing(output, name) as path, pq.ParquetWriter(path, _PLAN_SCHEMA) as writer:
         for index, content in enumerate(shards):
-            table = pa.Table.from_pylist([asdict(unit) for unit in content], _PLAN_SCHEMA)
+            # Column by column: `asdict` of every unit would be half of the driver's time.
+            columns = {key: [getattr(unit, key) for unit in content] for key in _PLAN_SCHEMA.names}
+            table = pa.table(columns, _PLAN_SCHEMA)
             writer.write_table(table, row_group_size=len(content))
             written.append(Shard(number + index, name, index))
     return written
