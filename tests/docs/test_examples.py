@@ -65,6 +65,34 @@ def test_cluster_batch_on_this_machine(album):
     assert again.splitlines()[-1] == out.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("keep", "faces"),
+    [
+        pytest.param([], [0, 0, 0, 0, 0], id="all hidden"),
+        pytest.param(["--keep", 0], [0, 0, 1, 1, 1], id="one kept, once it has a track"),
+    ],
+)
+def test_video_anonymiser(album, keep, faces):
+    need("av", "trackers")
+    import av
+
+    with av.open(str(album / "clip.mp4"), "w") as clip:
+        stream = clip.add_stream("mpeg4", rate=10, width=512, height=512)
+        with av.open(str(album / "eileen_collins.jpg")) as photo:
+            picture = next(photo.decode(video=0)).reformat(512, 512, "yuv420p").to_ndarray()
+        for _ in range(5):
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "yuv420p")))
+        clip.mux(stream.encode(None))
+    out = run("video_anonymiser.py", "album/clip.mp4", "hidden.mp4", *keep, cwd=album.parent)
+    assert out == f"track 0\t0.1 to 0.4 s\t{'kept' if keep else 'hidden'}\n"
+    from featherface import Detector
+
+    with av.open(str(album.parent / "hidden.mp4")) as hidden:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in hidden.decode(video=0)]
+    detector = Detector()
+    assert [len(detector.detect(picture)) for picture in pictures] == faces
+
+
 @pytest.mark.slow
 def test_finetune_own_data(album):
     need("torch", "onnx", "onnxscript")
