@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from featherface.export.check import Run
-from featherface.export.layers import FLOAT, is_in
+from featherface.export.layers import is_in
 from featherface.export.options import DEFAULT_SIZE, Options
 from featherface.export.torchscript import portable
 from featherface.export.versions import require
@@ -68,7 +68,7 @@ def _quantized(network: nn.Module, sample: torch.Tensor, options: Options) -> nn
     from featherface.export.calibration import batches
 
     int8 = get_symmetric_quantization_config(is_per_channel=True)
-    stays = FLOAT if options.float_layers is None else options.float_layers
+    stays = options.stays_float
     quantizer = XNNPACKQuantizer()
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d) and not is_in(name.removeprefix("network."), stays):

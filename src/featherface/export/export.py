@@ -14,9 +14,9 @@ from typing import Any
 
 from featherface import __version__
 from featherface.errors import ConfigError, FeatherFaceError, ModelError
-from featherface.export.calibration import find_pictures
+from featherface.export.calibration import batches, find_pictures
 from featherface.export.check import PHOTO, Parity, compare
-from featherface.export.layers import FLOAT
+from featherface.export.equalise import equalised
 from featherface.export.options import Options
 from featherface.export.portable import is_deformable
 from featherface.export.snippets import write_snippet
@@ -131,12 +131,16 @@ def _workplace(directory: Path) -> Iterator[Path]:
 def _convert(converter: Any, model: FeatherFace, path: Path, options: Options) -> None:
     """Converters are large, and fail with whatever their depths raise."""
     try:
-        converter.convert(model, path, options)
+        converter.convert(_prepared(model, options), path, options)
     except (FeatherFaceError, OSError, MemoryError):
         raise
     except Exception as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise ModelError(f"{options.format.runtime}: its converter fails on this network ({line})") from error
+
+
+def _prepared(model: FeatherFace, options: Options) -> FeatherFace:
+    return equalised(model, batches(options)) if options.precision == "int8" else model
 
 
 def _parity(
@@ -199,7 +203,7 @@ def _describe(model: FeatherFace, name: str, options: Options, files: list[Path]
 def _float_layers(options: Options) -> list[str] | None:
     if options.precision != "int8":
         return None
-    return list(FLOAT if options.float_layers is None else options.float_layers)
+    return list(options.stays_float)
 
 
 def _size(path: Path) -> int:

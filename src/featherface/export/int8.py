@@ -20,7 +20,8 @@ from onnxruntime.quantization import (
 )
 
 from featherface.export.calibration import batches
-from featherface.export.layers import FLOAT, GROUPS, is_in
+from featherface.export.equalise import equalised
+from featherface.export.layers import GROUPS, is_in
 from featherface.export.onnx import describe
 from featherface.export.onnx_graph import build, halve_weights
 from featherface.export.options import Options
@@ -68,7 +69,6 @@ def convert_int8(model: FeatherFace, target: Path, options: Options) -> None:
 def quantize(source: Path, target: Path, options: Options) -> None:
     """The float file with int8 weights and activations, except in `options.float_layers`."""
     graph = onnx.load(source)
-    stays = options.float_layers if options.float_layers is not None else FLOAT
     layers = layer_of_nodes(graph.graph)
     logging.disable(logging.WARNING)  # it warns of a step that the graph has behind it
     try:
@@ -81,7 +81,7 @@ def quantize(source: Path, target: Path, options: Options) -> None:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[name for name, layer in layers.items() if is_in(layer, stays)],
+            nodes_to_exclude=[name for name, layer in layers.items() if is_in(layer, options.stays_float)],
             calibrate_method=CalibrationMethod.MinMax,
         )
     finally:
@@ -114,7 +114,7 @@ def sensitivity(
     rows: list[Sensitivity] = []
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        _write_float(model, source, options)
+        _write_float(equalised(model, batches(options)), source, options)
         layers = set(layer_of_nodes(onnx.load(source).graph).values())
         there = [group for group in GROUPS if any(is_in(layer, (group,)) for layer in layers)]
         base: dict[str, float] = {}

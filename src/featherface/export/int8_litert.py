@@ -9,7 +9,6 @@ from typing import Any
 
 from featherface.errors import ConfigError
 from featherface.export.calibration import batches
-from featherface.export.layers import FLOAT
 from featherface.export.options import Options
 
 _NAMES = {
@@ -34,8 +33,9 @@ def quantize(path: Path, options: Options) -> None:
     from ai_edge_quantizer import quantizer
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        work = quantizer.Quantizer(str(path), _recipe(options))
-        scales = _calibrated(work, path, options) if work.need_calibration else None
+        recipe = _recipe(options)
+        work = quantizer.Quantizer(str(path), recipe.get_quantization_recipe())
+        scales = _calibrated(recipe, path, options) if work.need_calibration else None
         content = work.quantize(scales).quantized_model
     path.write_bytes(content)
 
@@ -48,22 +48,27 @@ def _recipe(options: Options) -> Any:
     if options.precision == "fp16":
         for operation in (operations.CONV_2D, operations.DEPTHWISE_CONV_2D, operations.FULLY_CONNECTED):
             manager.add_weight_only_config(".*", operation, 16, algorithm_key=algorithms.FLOAT_CASTING)
-        return manager.get_quantization_recipe()
+        return manager
     manager.add_static_config(".*", operations.ALL_SUPPORTED, 8, 8)
     for operation in (operations.INPUT, operations.OUTPUT):  # pixels go in, scores and deltas come out
         manager.add_quantization_config(".*", operation, algorithm_key=algorithms.NO_QUANTIZE)
-    stays = FLOAT if options.float_layers is None else options.float_layers
+    stays = options.stays_float
     if unknown := [group for group in stays if group not in _NAMES]:
         raise ConfigError(f"LiteRT: no group of layers {unknown[0]!r}; there are {', '.join(_NAMES)}")
     for regex in [_ENDS, *(_NAMES[group] for group in stays)]:
         manager.add_quantization_config(regex, operations.ALL_SUPPORTED, algorithm_key=algorithms.NO_QUANTIZE)
-    return manager.get_quantization_recipe()
+    return manager
 
 
-def _calibrated(work: Any, path: Path, options: Options) -> Any:
+def _calibrated(recipe: Any, path: Path, options: Options) -> Any:
+    """Each tensor's range over all pictures: the library's moving average cuts off what only some of them reach."""
     from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_quantizer import calibrator
+    from ai_edge_quantizer.utils import qsv_utils
 
     signatures = Interpreter(str(path)).get_signature_list()
     (signature, ends), *_ = signatures.items()
     data = [{ends["inputs"][0]: images} for images in batches(options)]
-    return work.calibrate({signature: data}, num_threads=1)
+    watch = calibrator.Calibrator(str(path), num_threads=1, qsv_update_func=qsv_utils.min_max_update)
+    watch.calibrate({signature: data}, recipe)
+    return watch.get_model_qsvs()

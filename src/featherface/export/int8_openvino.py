@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from featherface.export.calibration import batches
-from featherface.export.layers import FLOAT, is_in
+from featherface.export.layers import is_in
 from featherface.export.options import Options
 
 _MODULE = "__module."
@@ -19,9 +19,8 @@ def quantize(network: Any, options: Options) -> Any:
     import nncf
 
     nncf.set_log_level(logging.ERROR)
-    stays = options.float_layers if options.float_layers is not None else FLOAT
     names = [operation.get_friendly_name() for operation in network.get_ordered_ops()]
-    ignored = [name for name in names if is_in(_layer(name), stays)]
+    ignored = [name for name in names if is_in(_layer(name), options.stays_float)]
     with contextlib.redirect_stdout(io.StringIO()):
         return nncf.quantize(
             network,

@@ -17,10 +17,6 @@ GROUPS = (
 )
 """Parts of the network by the beginning of their modules' names; `context.0` (one level) is one as well."""
 
-FLOAT = ("backbone.stage1", "heads")
-"""What stays float in int8 files, by measurement (docs/deployment.md): int8 in the first stage costs V2 six
-points of AP, its channels differ too much for one scale; the heads put out scores and deltas, and are cheap."""
-
 
 def is_in(layer: str, groups: Sequence[str]) -> bool:
     """Whether the module name of a layer begins with one of the groups' names."""

@@ -30,12 +30,21 @@ class Format:
     deformable: bool = True
     fp16: bool = False
     int8: bool = False
+    float_layers: tuple[str, ...] = ("backbone.stage1", "heads")
+    """Groups of layers (see `layers`) that int8 files keep in float, by measurement (docs/deployment.md)."""
 
 
 FORMATS: dict[str, Format] = {
     "onnx": Format("onnx", "ONNX Runtime", ".onnx", "onnx.py", nms=True, fp16=True, int8=True),
     "openvino": Format(
-        "openvino", "OpenVINO", ".openvino.xml", "openvino.py", nms=True, fp16=True, int8=True
+        "openvino",
+        "OpenVINO",
+        ".openvino.xml",
+        "openvino.py",
+        nms=True,
+        fp16=True,
+        int8=True,
+        float_layers=("heads",),
     ),
     "ncnn": Format("ncnn", "ncnn", ".ncnn.param", "ncnn.cpp", dynamic_decode=False, fp16=True),
     "litert": Format(
@@ -97,6 +106,11 @@ class Options:
             raise ConfigError("int8 needs pictures to calibrate on: --calibration DIR")
         if self.calibration_images < 1:
             raise ConfigError(f"calibration images {self.calibration_images}: must be at least 1")
+
+    @property
+    def stays_float(self) -> tuple[str, ...]:
+        """int8: the groups of layers that stay float."""
+        return self.format.float_layers if self.float_layers is None else self.float_layers
 
     @property
     def decodes(self) -> bool:

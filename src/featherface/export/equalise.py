@@ -1,0 +1,120 @@
+"""Channels brought to one range before quantization: the same function, kinder to one scale per map.
+
+Cross-layer equalization (Nagel 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction",
+section 4.1): ReLU and LeakyReLU let a positive factor through, so that a channel may be divided by one as it leaves
+a conv and multiplied by it again in the weights of the next. The factors come from measured activations, balanced
+against the next conv's weights as in SmoothQuant (Xiao 2023, eq. 4). MobileNet's first channels differ in range by
+two orders of magnitude, and int8 has two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from featherface.export.deploy import BGR_MEAN
+from featherface.model.fold import folded
+from featherface.model.heads import SSH
+from featherface.model.layers import ConvBN, Refinement, SeparableConv, ShuffleBlock
+from featherface.model.neck import FusionConv
+from featherface.model.network import FeatherFace
+
+_LEAST = 1 / 256
+"""No channel is enlarged beyond this: a dead one would become noise."""
+
+_Pair = tuple[nn.Conv2d, nn.Conv2d]
+
+
+def equalised(model: FeatherFace, images: Iterable[NDArray[np.float32]]) -> FeatherFace:
+    """A copy with batch norm folded that computes the same, its channels of like range on `images`.
+
+    `images`: inputs (B, 3, H, W), RGB 0-255.
+    """
+    network = folded(model)
+    pairs = list(_pairs(network))
+    ranges = _ranges(network, [first for first, _ in pairs], images)
+    for (first, second), reached in zip(pairs, ranges, strict=True):
+        _rescale(first, second, _factors(reached, second))
+    return network
+
+
+def _pairs(network: FeatherFace) -> Iterator[_Pair]:
+    """Convs of which the second alone reads the first, with nothing between but ReLU, LeakyReLU or nothing."""
+    backbone = network.backbone
+    early = (
+        4 if backbone.detail is not None else len(backbone.stage1)
+    )  # `detail` reads the fourth block as well
+    for blocks in (backbone.stage1[:early], backbone.stage1[early:], backbone.stage2, backbone.stage3):
+        yield from pairwise(conv for block in blocks.children() for conv in _convs(block))
+    for module in network.modules():
+        if isinstance(module, Refinement):
+            yield _conv(module.depthwise), _conv(module.pointwise)
+        elif isinstance(module, FusionConv):
+            yield module.depthwise, module.pointwise
+        elif isinstance(module, ShuffleBlock):
+            yield _conv(module.reduce), _conv(module.mix)
+            yield _conv(module.mix), _conv(module.expand)
+        elif isinstance(module, SSH):
+            yield _conv(module.conv7_2), _conv(module.conv7_3)
+
+
+def _convs(block: nn.Module) -> list[nn.Conv2d]:
+    if isinstance(block, SeparableConv):
+        return [_conv(part) for part in block]
+    assert isinstance(block, ConvBN)
+    return [_conv(block)]
+
+
+def _conv(block: nn.Module) -> nn.Conv2d:
+    conv = block[0]  # type: ignore[index]
+    assert isinstance(conv, nn.Conv2d)
+    return conv
+
+
+def _ranges(
+    network: FeatherFace, convs: list[nn.Conv2d], images: Iterable[NDArray[np.float32]]
+) -> list[Tensor]:
+    """Per conv the largest value of each output channel (C,), before the activation."""
+    reached = [torch.zeros(conv.out_channels) for conv in convs]
+
+    def look(place: int) -> object:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            reached[place] = torch.maximum(reached[place], output.abs().amax((0, 2, 3)))
+
+        return hook
+
+    hooks = [conv.register_forward_hook(look(i)) for i, conv in enumerate(convs)]  # type: ignore[arg-type]
+    mean = torch.tensor(BGR_MEAN).view(1, 3, 1, 1)
+    with torch.inference_mode():
+        for batch in images:
+            network(torch.from_numpy(batch).flip(1) - mean)
+    for hook in hooks:
+        hook.remove()
+    return reached
+
+
+def _factors(reached: Tensor, second: nn.Conv2d) -> Tensor:
+    """What each channel is divided by."""
+    if second.groups > 1:  # Depthwise: each channel has its own weight scale, so the map may be made even.
+        factors = reached
+    else:
+        # How much of each row's range a channel's weights take: rows have scales of their own.
+        rows = second.weight.detach().abs().flatten(2).amax(2)
+        taken = (rows / rows.amax(1, keepdim=True).clamp(min=1e-12)).amax(0)
+        factors = (reached / taken.clamp(min=_LEAST)).sqrt()
+    largest = factors.max()
+    return (factors / largest).clamp(min=_LEAST) if largest > 0 else torch.ones_like(factors)
+
+
+def _rescale(first: nn.Conv2d, second: nn.Conv2d, factors: Tensor) -> None:
+    column = factors.view(-1, 1, 1, 1)
+    with torch.no_grad():
+        first.weight.div_(column)
+        if first.bias is not None:
+            first.bias.div_(factors)
+        second.weight.mul_(column if second.groups > 1 else factors.view(1, -1, 1, 1))

@@ -1,0 +1,69 @@
+"""Equalization keeps the function and evens out what it says it does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra train is not installed")
+
+from featherface.export.deploy import BGR_MEAN  # noqa: E402
+from featherface.export.equalise import equalised  # noqa: E402
+from featherface.model import build, preset  # noqa: E402
+
+
+def _network(name):
+    """Fresh weights, the first stage's channels of very different size: what int8 suffers from."""
+    torch.manual_seed(0)
+    network = build(preset(name)).eval()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.copy_(10 ** torch.empty_like(module.weight).uniform_(-1, 1))
+                module.bias.uniform_(-0.5, 0.5)
+    return network
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (1, 3, 96, 128)).astype(np.float32) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        pytest.param("v2", "refinements read a map beside the next block", id="v2"),
+        pytest.param("nano_b", "every layer has a width of its own", id="nano_b"),
+    ],
+)
+def test_it_computes_the_same(name, reason, images):
+    network = _network(name)
+    other = equalised(network, images)
+    batch = torch.from_numpy(images[0]).flip(1) - torch.tensor(BGR_MEAN).view(1, 3, 1, 1)
+    with torch.no_grad():
+        for before, after in zip(network(batch), other(batch), strict=True):
+            scale = before.abs().max().item()
+            assert scale > 0
+            torch.testing.assert_close(after, before, atol=1e-4 * scale, rtol=1e-3, msg=reason)
+
+
+def test_maps_that_a_depthwise_conv_reads_become_even(images):
+    network = _network("v2")
+
+    def spread(model):
+        """Largest over smallest channel of the first block's pointwise conv."""
+        seen = []
+        conv = model.backbone.stage1[1][1][0]
+        hook = conv.register_forward_hook(lambda *a: seen.append(a[2].abs().amax((0, 2, 3))))
+        with torch.no_grad():
+            for batch in images:
+                model(torch.from_numpy(batch).flip(1) - torch.tensor(BGR_MEAN).view(1, 3, 1, 1))
+        hook.remove()
+        reached = torch.stack(seen).amax(0)
+        return (reached.max() / reached.min()).item()
+
+    from featherface.model.fold import folded
+
+    assert spread(folded(network)) > 5
+    assert spread(equalised(network, images)) == pytest.approx(1, abs=1e-3)
