@@ -52,7 +52,7 @@ def main() -> None:
         "--output", help="folder or URL for what the runs write; a temporary one if not given"
     )
     parser.add_argument("--workers", type=int, nargs="*", default=[1, os.cpu_count() or 1])
-    parser.add_argument("--engines", nargs="+", default=["local", "ray"], choices=["local", "ray"])
+    parser.add_argument("--engines", nargs="*", default=["local", "ray"], choices=["local", "ray"])
     parser.add_argument("--shard-size", type=int, default=8)
     parser.add_argument("--simulate", type=int, nargs="*", default=[], metavar="WORKERS")
     parser.add_argument("--shards-a-worker", type=int, default=8)
