@@ -66,6 +66,31 @@ def test_from_bucket_to_bucket_equals_from_disk_to_disk(batch, rows, bucket, pho
         assert row | {"path": ""} == other | {"path": ""}
 
 
+def test_a_picture_is_one_request_and_a_shard_at_most_sixteen(batch, bucket, monkeypatch):
+    """As docs/scale.md counts them, because each is paid for."""
+    import s3fs
+
+    asked = []
+    whole = s3fs.S3FileSystem._call_s3
+
+    async def counted(self, method, *arguments, **options):
+        asked.append(
+            (str(getattr(method, "__name__", method)), options.get("Key", options.get("Prefix", "")))
+        )
+        return await whole(self, method, *arguments, **options)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
+    counts = {}
+    for size in (4, 8):
+        asked.clear()
+        shards = batch("s3://album/photos", f"s3://album/out-{size}", shard_size=size).shards
+        pictures = [name for name, key in asked if key.endswith(".jpg")]
+        assert pictures == ["get_object"] * COUNT
+        counts[shards] = len(asked)
+    (few, least), (many, most) = sorted(counts.items())
+    assert 0 < (most - least) / (many - few) <= 16
+
+
 def test_a_glob_in_a_bucket(batch, bucket, tmp_path):
     assert batch("s3://album/photos/a/*.jpg", tmp_path / "out").counts.rows == COUNT // 2
 

@@ -67,7 +67,9 @@ def read(place: str) -> bytes:
         if not is_url(place):
             return Path(place).read_bytes()
         system, path = filesystem(place)
-        return bytes(system.cat_file(path))
+        # S3's would ask for the size first, to fetch in pieces: two requests, each paid for, for a small picture.
+        options = {"max_concurrency": 1} if "s3" in system.protocol else {}
+        return bytes(system.cat_file(path, **options))
 
 
 @contextmanager
