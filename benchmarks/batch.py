@@ -164,6 +164,8 @@ def simulated(work: list[float], workers: int) -> dict[str, Any]:
     import ray
 
     processes = min(workers, PROCESSES)
+    # No process but those of the actors.
+    os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112
     connect(None, processes)
     threads = -(-workers // processes)
     pool = {"size": processes, "max_concurrent_calls_per_actor": threads, "enable_true_multi_threading": True}

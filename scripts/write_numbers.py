@@ -114,12 +114,57 @@ def core() -> str:
     )
 
 
+def batch_runs() -> str:
+    """Whole runs of both engines on one machine."""
+    rows = [("engine", "workers", "seconds", "efficiency")]
+    for r in load("batch.json")["runs"]:
+        rows.append((r["engine"], str(r["workers"]), f"{r['seconds']:.0f}", f"{100 * r['efficiency']:.0f}%"))
+    return table(rows)
+
+
+def batch_simulated() -> str:
+    """Ray's scheduler over workers that sleep."""
+    rows = [("workers", "shard", "shards", "shards/s", "efficiency", "if scheduling took no time")]
+    for r in load("batch_simulated.json")["simulated"]:
+        shares = (f"{100 * r[name]:.0f}%" for name in ("efficiency", "at_best"))
+        speed = f"{r['shards_a_second']:.1f}"
+        rows.append((str(r["workers"]), f"{r['shard_seconds']:g} s", str(r["shards"]), speed, *shares))
+    return table(rows)
+
+
+def batch_cost() -> str:
+    """What many pictures take, from the measured seconds of one; requests as docs/scale.md counts them."""
+    figures = load("batch.json")
+    rows = [("pictures", "shards", "core-hours", "64 cores", "2,048 cores", "driver's planning", "requests")]
+    for words, count, shard in (("1 M", 1e6, 1e3), ("100 M", 1e8, 1e3), ("10 G", 1e10, 1e4)):
+        hours = count * figures["seconds_a_picture"] / 3600
+        planning = count / 1e6 * figures["plan_s_a_million"] / 3600
+        times = (duration(h) for h in (hours / 64, hours / 2048, planning))
+        requests = count + 16 * count / shard
+        shards = f"{count / shard:,.0f} of {shard:,.0f}"
+        rows.append((words, shards, f"{hours:,.0f}", *times, f"{requests:,.0f}"))
+    seconds = f"{1000 * figures['seconds_a_picture']:.0f} ms a picture on one core, as measured:"
+    return f"{seconds}\n\n{table(rows)}"
+
+
+def duration(hours: float) -> str:
+    """In the unit that one would use."""
+    if hours < 1 / 60:
+        return f"{3600 * hours:.0f} s"
+    if hours < 1:
+        return f"{60 * hours:.0f} min"
+    return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} days"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "ap": ap,
     "peers": peers,
     "checkpoints": checkpoints,
     "evaluator": evaluator,
     "core": core,
+    "batch_runs": batch_runs,
+    "batch_simulated": batch_simulated,
+    "batch_cost": batch_cost,
 }
 
 
