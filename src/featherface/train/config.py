@@ -110,6 +110,10 @@ class DistillConfig:
     """Weight of the box term within the distillation loss."""
     landmark_weight: float = 0.5
     """Weight of the landmark term within the distillation loss."""
+    smallest_prior: float = 0.0
+    """Ask the teacher at priors of at least this side only, pixels: one that is better at large faces alone."""
+    weigh_by: Literal["teacher", "either"] = "teacher"
+    """What weighs a prior's class term: the teacher's score, or the larger of both, which unteaches false alarms."""
     runtime: Literal["onnx", "torch"] = "onnx"
     """What the teacher runs in; a deformable one is several times faster in ONNX Runtime on a CPU."""
 

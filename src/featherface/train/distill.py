@@ -35,8 +35,10 @@ class DistillationLoss(nn.Module):
 
     Classes: cross-entropy between the distributions softened by the temperature T, times T squared, less
     the teacher's own entropy, weighted by the teacher's score: a plain mean over all priors drowns in
-    background, and a teacher that misses small faces must not unteach them. Boxes (EIoU) and landmarks
-    (smooth L1) count where the teacher is sure, in proportion to its score.
+    background, and a teacher that misses small faces must not unteach them. With `weigh_by` "either" the
+    student's score weighs too, and it unlearns what the teacher holds for background. Boxes (EIoU) and
+    landmarks (smooth L1) count where the teacher is sure, in proportion to its score. Priors smaller than
+    `smallest_prior` are left to the labels.
     """
 
     def __init__(self, config: DistillConfig, model: ModelConfig) -> None:
@@ -48,13 +50,18 @@ class DistillationLoss(nn.Module):
         config = self.config
         logits = student.class_logits.float()
         face_logits = logits[..., 1] - logits[..., 0]
-        score = teacher.face_logits.sigmoid()
-        mass = score.sum().clamp(min=1.0)
-        classes = (score * softened_divergence(face_logits, teacher.face_logits, config.temperature)).sum()
+        boxes_cxcywh = prior_grid(self.model, size).boxes_cxcywh
+        asked = (boxes_cxcywh[:, 2] >= config.smallest_prior).to(face_logits)
+        score = teacher.face_logits.sigmoid() * asked
+        weight = score
+        if config.weigh_by == "either":
+            weight = torch.maximum(score, face_logits.detach().sigmoid() * asked)
+        mass = weight.sum().clamp(min=1.0)
+        classes = (weight * softened_divergence(face_logits, teacher.face_logits, config.temperature)).sum()
 
         image, prior = (score > _SURE).nonzero(as_tuple=True)
         sure = score[image, prior]
-        priors = prior_grid(self.model, size).boxes_cxcywh[prior]
+        priors = boxes_cxcywh[prior]
         found = decode_boxes(student.box_deltas[image, prior].float(), priors, self.model.variances)
         taught = decode_boxes(teacher.box_deltas[image, prior], priors, self.model.variances)
         boxes = (sure * eiou_loss(found, taught)).sum()

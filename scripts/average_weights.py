@@ -1,0 +1,44 @@
+"""The weighted mean of several stages' weights (Izmailov 2018): stages of one line lie in one valley of the loss.
+
+    python scripts/average_weights.py runs/v2_stage4/last.safetensors:2 runs/v2_stage5/last.safetensors:3 --save OUT
+
+Batch norm is folded into the convs before, because its statistics have no mean that fits the mean of the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from featherface.model.fold import folded
+from featherface.model.weights import load_weights, save_weights, unfolded
+
+
+def main() -> None:
+    """Read, average, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("stages", nargs="+", help="FILE.safetensors:SHARE")
+    parser.add_argument("--save", type=Path, required=True)
+    arguments = parser.parse_args()
+    files, shares = zip(*(stage.rsplit(":", 1) for stage in arguments.stages), strict=True)
+    networks = [folded(load_weights(file)) for file in files]
+    parts = torch.tensor([float(share) for share in shares], dtype=torch.float64)
+    parts /= parts.sum()
+    states = [network.state_dict() for network in networks]
+    mean = {
+        name: sum(part * state[name].double() for part, state in zip(parts, states, strict=True)).to(
+            value.dtype
+        )  # type: ignore[union-attr]
+        for name, value in states[0].items()
+    }
+    networks[0].load_state_dict(mean)
+    arguments.save.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(unfolded(networks[0]), arguments.save)
+
+
+if __name__ == "__main__":
+    main()
