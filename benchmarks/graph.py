@@ -1,6 +1,6 @@
 """Where an ONNX file's time goes in ONNX Runtime, on one thread, and how near the processor's peak it comes.
 
-    python benchmarks/graph.py src/featherface/weights/v2.onnx exported/v1.onnx
+    python benchmarks/graph.py src/featherface/weights/v2.onnx exported/v1.onnx --json docs/numbers/graph.json
 
 Files are run in turn, picture by picture, so that a slow moment of the machine meets all of them; the ratio
 is that of the medians. The peak is what a large matrix product reaches here, in the same runtime.
@@ -17,6 +17,8 @@ import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
+from featherface.benchmark.run import machine
+
 WARM_UP = 3
 PEAK_SIDE = 1024
 
@@ -30,6 +32,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=640)
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
 
     image = (
@@ -60,6 +63,19 @@ def main() -> None:
     print("\nlayer                                                     time    share")
     for name, spent in by_layer.most_common(arguments.layers):
         print(f"{name:52s} {spent:6.0f} us {spent / total:8.1%}")
+    if arguments.json:
+        medians = {f.name: float(np.median(t)) * 1e3 for f, t in zip(arguments.files, times, strict=True)}
+        figures = {
+            **machine(),
+            "size": arguments.size,
+            "median_ms": medians,
+            "multiply_adds": macs,
+            "multiply_adds_a_second": macs / first,
+            "product_multiply_adds_a_second": peak,
+            "share_by_operator": {k: spent / total for k, spent in by_operator.most_common()},
+            "share_by_layer": {k: spent / total for k, spent in by_layer.most_common(arguments.layers)},
+        }
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def options(profile_to: str = "") -> ort.SessionOptions:

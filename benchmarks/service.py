@@ -1,15 +1,19 @@
 """Load on the HTTP service: throughput beside the detector alone, latency, and what broken requests do to it.
 
-    python benchmarks/service.py --requests 2000 --broken 0.25
+    python benchmarks/service.py --requests 2000 --json docs/numbers/service.json
+    python benchmarks/service.py --requests 10000 --broken 0.25 --json docs/numbers/service_broken.json
 
-A service is started on a free port and asked by 8 clients, each with one connection; before and after, the same
-number of threads runs the detector in this process on the same photo. Memory is the service's, before and after.
+A service is started on a free port and asked by 8 clients, each with one connection; before and after, as many
+threads as there are cores run the detector in this process on the same photo. Memory is the service's, before and
+after. Every good request's answer is compared with the first one's. One broken request in forty stalls: its sender
+stops in the middle, and the service has to give up on it after the time-out that this benchmark sets to two seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import random
 import socket
@@ -18,15 +22,21 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 
 from featherface import Detector
+from featherface.benchmark.run import machine
 
 PHOTO = Path(__file__).resolve().parents[1] / "examples" / "eileen_collins.jpg"
-BROKEN = ("truncated", "text", "type", "huge", "disconnect")
+BROKEN = ("truncated", "text", "type", "huge", "disconnect", "slow")
+STALLED = 1 / 40
+TIMEOUT = 2
+WRONG = -1
+"""Stands for an answer of 200 that is not the first one's."""
 
 
 def main() -> None:
@@ -37,6 +47,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--broken", type=float, default=0.0, help="share of the requests that are broken")
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
 
     photo = PHOTO.read_bytes()
@@ -51,13 +62,25 @@ def main() -> None:
         process.terminate()
         process.wait()
     alone = (alone + in_process(photo, arguments.requests // 4)) / 2
-    served = len(times) / seconds
     cuts = statistics.quantiles(times, n=100)
-    print(f"{os.cpu_count()} cores, {arguments.clients} clients, {arguments.requests} requests")
-    print(f"in process {alone:.1f} pictures/s, served {served:.1f}, ratio {served / alone:.2f}")
-    print(f"median {1e3 * cuts[49]:.0f} ms, p99 {1e3 * cuts[98]:.0f} ms, ratio {cuts[98] / cuts[49]:.1f}")
-    print(f"memory {before:.0f} MB before, {after:.0f} MB after")
-    print("answers", ", ".join(f"{kind} {sorted(found)}" for kind, found in sorted(answers.items())))
+    figures = {
+        **machine(),
+        "clients": arguments.clients,
+        "requests": arguments.requests,
+        "broken": arguments.broken,
+        "in_process_a_second": alone,
+        "served_a_second": len(times) / seconds,
+        "served_over_in_process": len(times) / seconds / alone,
+        "median_ms": 1e3 * cuts[49],
+        "p99_ms": 1e3 * cuts[98],
+        "p99_over_median": cuts[98] / cuts[49],
+        "memory_mb_before": before,
+        "memory_mb_after": after,
+        "answers": {kind: {str(s): n for s, n in sorted(found.items())} for kind, found in answers.items()},
+    }
+    print(json.dumps(figures, indent=1))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def in_process(photo: bytes, count: int) -> float:
@@ -75,6 +98,7 @@ def start() -> tuple[subprocess.Popen[bytes], str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", "from featherface.cli import main; main()", "serve", "--port", str(port)]
+    command += ["--timeout", str(TIMEOUT)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     while True:
@@ -90,21 +114,22 @@ def start() -> tuple[subprocess.Popen[bytes], str]:
 
 def load(
     url: str, photo: bytes, count: int, clients: int, broken: float
-) -> tuple[float, list[float], dict[str, set[int]]]:
-    """Seconds in all, seconds of each good request, and the answers to each kind of request."""
+) -> tuple[float, list[float], dict[str, Counter[int]]]:
+    """Seconds in all, seconds of each good request, and the answers to each kind of request, counted."""
     times: list[float] = []
-    answers: dict[str, set[int]] = {}
+    answers: dict[str, Counter[int]] = defaultdict(Counter)
     numbers, lock = itertools.count(), threading.Lock()
+    right = httpx.post(f"{url}/v1/detect", content=photo, headers={"content-type": "image/jpeg"}, timeout=60)
 
     def client(seed: int) -> None:
         chance = random.Random(seed)
         with httpx.Client(base_url=url, timeout=60) as session:
             while next(numbers) < count:
-                kind = chance.choice(BROKEN) if chance.random() < broken else "good"
+                kind = draw(chance, broken)
                 begun = time.perf_counter()
-                status = ask(session, url, kind, photo)
+                status = ask(session, url, kind, photo, right.content)
                 with lock:
-                    answers.setdefault(kind, set()).add(status)
+                    answers[kind][status] += 1
                     if kind == "good":
                         times.append(time.perf_counter() - begun)
 
@@ -117,18 +142,43 @@ def load(
     return time.perf_counter() - begun, times, answers
 
 
-def ask(session: httpx.Client, url: str, kind: str, photo: bytes) -> int:
-    """The status of one request; 0 for one that was never finished."""
-    if kind == "disconnect":
-        host, port = url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\nabc")
-        return 0
+def draw(chance: random.Random, broken: float) -> str:
+    """The next request's kind."""
+    if chance.random() >= broken:
+        return "good"
+    return "stalled" if chance.random() < STALLED else chance.choice(BROKEN)
+
+
+def ask(session: httpx.Client, url: str, kind: str, photo: bytes, right: bytes) -> int:
+    """The status of one request; 0 for one that was never finished, WRONG for faces that are not the photo's."""
+    if kind in ("disconnect", "stalled", "slow"):
+        return ask_by_hand(url, kind, photo)
     content = {"truncated": photo[: len(photo) // 2], "text": b"hello", "huge": bytes(21_000_000)}.get(
         kind, photo
     )
     headers = {"content-type": "video/mp4" if kind == "type" else "image/jpeg"}
-    return session.post("/v1/detect", content=content, headers=headers).status_code
+    answer = session.post("/v1/detect", content=content, headers=headers)
+    return (
+        WRONG
+        if kind == "good" and answer.status_code == 200 and answer.content != right
+        else answer.status_code
+    )
+
+
+def ask_by_hand(url: str, kind: str, photo: bytes) -> int:
+    """Senders no client library would be: one that hangs up, one that stops, one that sends in four pieces."""
+    host, port = url.removeprefix("http://").split(":")
+    head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(photo)}\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(head.encode() + photo[:99])
+        if kind == "disconnect":
+            return 0
+        if kind == "slow":
+            rest, part = photo[99:], len(photo) // 4
+            for place in range(0, len(rest), part):
+                time.sleep(0.1)
+                connection.sendall(rest[place : place + part])
+        return int(connection.recv(4096).split()[1])
 
 
 def memory_mb(pid: int) -> float:

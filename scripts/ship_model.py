@@ -66,7 +66,7 @@ def measure(onnx: Path, data: Path, name: str) -> dict[str, object]:
     found = detect_set(onnx, pictures.paths, protocol(name))
     rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
     ap = evaluate(rows, pictures.truths).ap
-    return {"image_set": pictures.name, **{subset: round(value, 4) for subset, value in ap.items()}}
+    return {"image_set": pictures.name, **{subset: round(value, 6) for subset, value in ap.items()}}
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from safetensors.torch import load_file
 from featherface.errors import ConfigError, TrainingError
 from featherface.export.onnx import export_onnx
 from featherface.train import task as task_module
+from featherface.train.checkpoint import Progress
+from featherface.train.loop import Trainer
 from featherface.train.schedule import moving_average, one_cycle
 from featherface.train.stage import run_stage
 
@@ -83,6 +85,21 @@ def undisturbed(tiny_set, tmp_path_factory):
     values = ["--set", f'output="{folder}"', "--set", f"steps={LONG}"]
     subprocess.run([*COMMAND, tiny_set / "tiny.toml", *values], check=True, capture_output=True)
     return folder / "tiny"
+
+
+@pytest.mark.parametrize(
+    ("done", "mean", "seconds", "counted", "why"),
+    [
+        (100, 0.5, 0.6, 0.6, "an ordinary step"),
+        (100, 0.5, 9.0, 9.0, "a slow one on a busy machine"),
+        (100, 0.5, 600.0, 0.5, "a pause counts as an ordinary step"),
+        (3, 0.5, 600.0, 600.0, "too few steps to know what is ordinary"),
+    ],
+)
+def test_a_pause_does_not_use_up_the_hours(done, mean, seconds, counted, why):
+    trainer = object.__new__(Trainer)
+    trainer.progress = Progress(step=done + 1, seconds=done * mean)
+    assert trainer._counted(seconds) == pytest.approx(counted), why
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])

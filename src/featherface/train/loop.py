@@ -36,6 +36,8 @@ AfterStep = Callable[[FeatherFace, int], None]
 """May change the network in training, given how many steps it has had (soft pruning does)."""
 
 _LOG_EVERY = 20
+_PAUSE = 20
+"""A step this many times longer than the mean was a pause (SIGSTOP, a sleeping laptop), not training."""
 _ENDLESS = 10_000_000
 
 
@@ -112,6 +114,14 @@ class Trainer:
             return self.progress.seconds / (self.config.hours * 3600)
         return self.progress.step / self.total_steps
 
+    def _counted(self, seconds: float) -> float:
+        """What of a step's time counts: a pause must not use up the hours a recipe gives."""
+        before = self.progress.step - 1
+        if before < _LOG_EVERY:
+            return seconds
+        mean = self.progress.seconds / before
+        return seconds if seconds < _PAUSE * mean else mean
+
     def _steps(self, log: RunLog | None) -> None:
         config, progress = self.config, self.progress
         wrapped = distributed.wrap(self.model)
@@ -133,7 +143,9 @@ class Trainer:
             now = time.monotonic()
             progress.step += 1
             # The same on all processes, because the learning rate follows it.
-            progress.seconds += float(distributed.mean_over_processes(torch.tensor(now - mark)))
+            progress.seconds += float(
+                distributed.mean_over_processes(torch.tensor(self._counted(now - mark)))
+            )
             ended = distributed.agreed(self._part() >= 1)
             if log is not None and (progress.step % _LOG_EVERY == 0 or ended):
                 self._log(log, window, rate)
