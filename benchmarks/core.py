@@ -1,4 +1,4 @@
-"""What everything around the network costs, and suppression alone.
+"""What everything around the network costs, suppression alone, and how both grow with the number of faces.
 
     python benchmarks/core.py --repeats 30 --json core.json
 
@@ -29,6 +29,8 @@ from featherface.priors import prior_boxes
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SIDE, COLUMNS, FACES = 640, 4, 10
 CANDIDATES = 5000
+GRIDS = (0, 1, 4, 8, 16)
+"""Portraits a side of the picture whose faces are counted; 16 make 256 faces of some 20 pixels."""
 WARM_UP = 3
 
 
@@ -50,6 +52,7 @@ def main() -> None:
         "repeats": arguments.repeats,
         **overhead(detector, arguments.repeats),
         **suppression(arguments.repeats),
+        "growth": growth(detector, arguments.repeats),
     }
     for name, value in figures.items():
         print(f"{name:32} {value:.3f}" if isinstance(value, float) else f"{name:32} {value}")
@@ -83,6 +86,37 @@ def overhead(detector: Detector, repeats: int) -> dict[str, Any]:
         "decode_and_suppress_ms": around - read - fill,
         "priors_again_ms": median(lambda: build_priors(detector), repeats),
     }
+
+
+def growth(detector: Detector, repeats: int) -> list[dict[str, float]]:
+    """Faces found in a picture of 640x640 full of portraits, and the milliseconds around the network."""
+    rows = []
+    for grid in GRIDS:
+        picture = full_of_faces(grid)
+        images = to_input(picture, detector.session.spec.pad_multiple)
+        turns = []
+        for _ in range(repeats + WARM_UP):
+            turns.append(
+                (timed(lambda: detector.session.run(images)), timed(lambda: detector.detect(picture)))  # noqa: B023
+            )
+        around = statistics.median(w - n for n, w in turns[WARM_UP:])
+        rows.append(
+            {
+                "portraits": grid * grid,
+                "faces": len(detector.detect(picture)),
+                "around_the_network_ms": around,
+            }
+        )
+    return rows
+
+
+def full_of_faces(grid: int) -> Any:
+    """RGB, `grid` times `grid` portraits; 0 for grey alone."""
+    if grid == 0:
+        return np.full((SIDE, SIDE, 3), 128, np.uint8)
+    portrait = read_image(EXAMPLES / "eileen_collins.jpg")[:400, 80:430]
+    cell = cv2.resize(portrait, (SIDE // grid, SIDE // grid), interpolation=cv2.INTER_AREA)
+    return np.tile(cell, (grid, grid, 1))
 
 
 def suppression(repeats: int) -> dict[str, float]:

@@ -10,21 +10,18 @@ exit code is 1 when a page is stale.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from docs_hooks import render_ap
+import numbers_ap
+import numbers_speed
 
 from featherface.atomic import write_text
-from featherface.zoo import list_models
 
 ROOT = Path(__file__).resolve().parents[1]
-NUMBERS = ROOT / "docs" / "numbers"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+TABLES = {**numbers_ap.TABLES, **numbers_speed.TABLES}
 PART = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
@@ -48,136 +45,6 @@ def main() -> None:
 def filled(text: str) -> str:
     """The page with every table as the figures are now."""
     return PART.sub(lambda part: f"{part[1]}\n{TABLES[part[2]]()}\n\n{part[3]}", text)
-
-
-def ap() -> str:
-    """AP of every shipped network, from the cards."""
-    return render_ap(list_models())
-
-
-def peers() -> str:
-    """Our networks beside other detectors."""
-    rows = [("detector", "parameters", "MMACs", "MB", "network ms", "whole ms", "Easy", "Medium", "Hard")]
-    for r in load("peers.json")["detectors"]:
-        ap = (f"{100 * r['ap'][subset]:.1f}" for subset in ("easy", "medium", "hard"))
-        times = (f"{r[name]['median']:.1f}" for name in ("network_ms", "whole_ms"))
-        sizes = (f"{r['parameters']:,}", f"{r['multiply_adds'] / 1e6:,.0f}", f"{r['file_bytes'] / 1e6:.2f}")
-        rows.append((r["name"], *sizes, *times, *ap))
-    return table(rows)
-
-
-def checkpoints() -> str:
-    """V2 beside the three published checkpoints, run through their exported ONNX files."""
-    rows = [("network", "parameters", "Easy", "Medium", "Hard")]
-    for r in load("peers.json")["detectors"]:
-        if r["name"] == "v2" or r["name"].startswith("featherface_"):
-            name = "v2, shipped" if r["name"] == "v2" else f"`{r['name']}`, published"
-            ap = (f"{100 * r['ap'][subset]:.2f}" for subset in ("easy", "medium", "hard"))
-            rows.append((name, f"{r['parameters']:,}", *ap))
-    return table(rows)
-
-
-def evaluator() -> str:
-    """What the evaluator takes on one core."""
-    rows = [("seconds on one core", "400 pictures", "3,226 pictures")]
-    steps = {"files_to_ap_s": "prediction files to AP", "beyond_ap_s": "all other figures"}
-    figures = load("evaluator.json")
-    rows += [
-        (words, *(f"{figures[size][step]:.2f}" for size in ("there", "full")))
-        for step, words in steps.items()
-    ]
-    return table(rows)
-
-
-def core() -> str:
-    """What surrounds the network."""
-    figures = load("core.json") | load("process.json")
-    return table(
-        [
-            ("what", "measured"),
-            ("network, 640x640 photo with ten faces", f"{figures['network_ms']:.1f} ms"),
-            (
-                "read, resize, decode and NMS around it",
-                f"{100 * figures['around_share_of_network']:.0f}% of that",
-            ),
-            ("NMS of 5,000 candidates, scattered", f"{figures['nms_5000_scattered_ms']:.1f} ms"),
-            ("`import featherface` beyond its libraries", f"{figures['import_featherface_adds_s']:.2f} s"),
-            ("`featherface detect` of one photo, start to table", f"{figures['detect_one_photo_s']:.2f} s"),
-            ("its peak memory", f"{figures['one_sample_photo_peak_mb']:.0f} MB"),
-            ("peak memory, 1920x1080", f"{figures['1920x1080_peak_mb']:.0f} MB"),
-            ("peak memory, 12 megapixels", f"{figures['12_megapixels_peak_mb']:.0f} MB"),
-            (
-                "peak memory, 100 megapixels, `--tile 1024`",
-                f"{figures['100_megapixels_tiled_peak_mb']:.0f} MB",
-            ),
-        ]
-    )
-
-
-def batch_runs() -> str:
-    """Whole runs of both engines on one machine."""
-    rows = [("engine", "workers", "seconds", "efficiency")]
-    for r in load("batch.json")["runs"]:
-        rows.append((r["engine"], str(r["workers"]), f"{r['seconds']:.0f}", f"{100 * r['efficiency']:.0f}%"))
-    return table(rows)
-
-
-def batch_simulated() -> str:
-    """Ray's scheduler over workers that sleep."""
-    rows = [("workers", "shard", "shards", "shards/s", "efficiency", "if scheduling took no time")]
-    for r in load("batch_simulated.json")["simulated"]:
-        shares = (f"{100 * r[name]:.0f}%" for name in ("efficiency", "at_best"))
-        speed = f"{r['shards_a_second']:.1f}"
-        rows.append((str(r["workers"]), f"{r['shard_seconds']:g} s", str(r["shards"]), speed, *shares))
-    return table(rows)
-
-
-def batch_cost() -> str:
-    """What many pictures take, from the measured seconds of one; requests as docs/scale.md counts them."""
-    figures = load("batch.json")
-    rows = [("pictures", "shards", "core-hours", "64 cores", "2,048 cores", "driver's planning", "requests")]
-    for words, count, shard in (("1 M", 1e6, 1e3), ("100 M", 1e8, 1e3), ("10 G", 1e10, 1e4)):
-        hours = count * figures["seconds_a_picture"] / 3600
-        planning = count / 1e6 * figures["plan_s_a_million"] / 3600
-        times = (duration(h) for h in (hours / 64, hours / 2048, planning))
-        requests = count + 16 * count / shard
-        shards = f"{count / shard:,.0f} of {shard:,.0f}"
-        rows.append((words, shards, f"{hours:,.0f}", *times, f"{requests:,.0f}"))
-    seconds = f"{1000 * figures['seconds_a_picture']:.0f} ms a picture on one core, as measured:"
-    return f"{seconds}\n\n{table(rows)}"
-
-
-def duration(hours: float) -> str:
-    """In the unit that one would use."""
-    if hours < 1 / 60:
-        return f"{3600 * hours:.0f} s"
-    if hours < 1:
-        return f"{60 * hours:.0f} min"
-    return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} days"
-
-
-TABLES: dict[str, Callable[[], str]] = {
-    "ap": ap,
-    "peers": peers,
-    "checkpoints": checkpoints,
-    "evaluator": evaluator,
-    "core": core,
-    "batch_runs": batch_runs,
-    "batch_simulated": batch_simulated,
-    "batch_cost": batch_cost,
-}
-
-
-def load(name: str) -> dict[str, Any]:
-    """What a benchmark wrote."""
-    figures: dict[str, Any] = json.loads((NUMBERS / name).read_text(encoding="utf-8"))
-    return figures
-
-
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Markdown; the first row is the head."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,15 @@ from hypothesis import strategies as st
 
 from featherface.train.augment import PAD_COLOUR, Labels, View, recolour, view_image, view_labels
 from featherface.train.config import DataConfig
-from featherface.train.data import CropDataset, choose_view, collate, load_negatives, load_pictures
+from featherface.train.data import (
+    CropDataset,
+    Picture,
+    choose_view,
+    collate,
+    draw_face_size,
+    load_negatives,
+    load_pictures,
+)
 
 SIZE = 96
 
@@ -89,11 +98,43 @@ def test_recolouring_keeps_shape_and_type(seed):
     assert out.shape == image.shape and out.dtype == np.uint8
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_recolouring_never_turns_light_and_dark_round(seed):
+    ramp = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (8, 1, 3))
+    # Values first, without the noise and the coding that may follow: the rows' mean rises with the ramp.
+    out = recolour(ramp, np.random.default_rng(seed)).mean((0, 2))
+    smooth = np.convolve(out, np.ones(17) / 17, "valid")
+    assert (np.diff(smooth) > -0.5).all(), "what was darker must not become lighter"
+
+
+def view_of(face, seed, config):
+    """The window on this face in a picture of 1024 x 768."""
+    rng = np.random.default_rng(seed)
+    drawn = draw_face_size(rng, config)
+    return choose_view(rng, 1024, 768, np.array(face, np.float32), drawn, 320, config)
+
+
+@pytest.mark.parametrize(("redraws", "least", "most"), [(0, 0.0, 0.6), (12, 0.9, 1.0)])
+def test_a_drawn_size_that_no_picture_can_show_is_looked_for_elsewhere(tmp_path, redraws, least, most):
+    config = DataConfig(
+        native_rate=0.0, face_size=(100.0, 110.0), max_enlarge=1.5, redraws=redraws, mosaic_rate=0.0,
+        rotate_rate=0.0, crop_size=256, cache_dir=str(tmp_path),
+    )  # fmt: skip
+    image = np.full((400, 400, 3), 90, np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    pictures = [
+        Picture(tmp_path / "a.png", labels([100, 100, 100 + side, 100 + side]), 1.0) for side in (10, 100)
+    ]
+    crops = [CropDataset(pictures, [], config, 0)[i].labels for i in range(40)]
+    large = np.mean([(c.boxes[:, 2] - c.boxes[:, 0]).max() > 60 for c in crops])
+    assert least <= large <= most
+
+
 @given(st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_the_window_always_holds_the_chosen_face(seed):
     face = [600, 300, 640, 350]
-    view = choose_view(np.random.default_rng(seed), 1024, 768, labels(face), 320, DataConfig(crop_size=320))
+    view = view_of(face, seed, DataConfig(crop_size=320))
     seen = view_labels(labels(face), view, 320, 0.0)
     assert len(seen) == 1
     assert view.scale <= 2.0
@@ -102,7 +143,7 @@ def test_the_window_always_holds_the_chosen_face(seed):
 @given(st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_a_window_smaller_than_the_picture_shows_no_padding(seed):
-    view = choose_view(np.random.default_rng(seed), 1024, 768, labels([5, 700, 40, 740]), 320, DataConfig())
+    view = view_of([5, 700, 40, 740], seed, DataConfig())
     half = 160 / view.scale
     for centre, side in zip(view.centre, (1024, 768), strict=True):
         if 2 * half <= side:

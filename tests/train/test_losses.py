@@ -23,7 +23,7 @@ from featherface.train.geometry import (
     paired_iou,
     to_xyxy,
 )
-from featherface.train.losses import DetectionLoss, prior_grid, quality_focal_loss, wing_loss
+from featherface.train.losses import DetectionLoss, crop_weights, prior_grid, quality_focal_loss, wing_loss
 
 NETWORK = preset("v2")
 SIZE = 128
@@ -196,7 +196,42 @@ def test_quality_focal_loss_is_the_papers_with_beta_2():
     logits, target = torch.tensor([0.3, -2.0, 1.5]), torch.tensor([0.8, 0.0, 0.4])
     p = torch.sigmoid(logits)
     expected = -((target - p) ** 2) * ((1 - target) * torch.log(1 - p) + target * torch.log(p))
-    assert torch.allclose(quality_focal_loss(logits, target), expected.sum())
+    assert torch.allclose(quality_focal_loss(logits, target), expected)
+
+
+@pytest.mark.parametrize(
+    ("image", "crops", "damping", "expected", "why"),
+    [
+        ([0, 0, 1], 2, 0.0, [1.0, 1.0], "no damping: every positive counts alike"),
+        (
+            [0] * 4 + [1],
+            2,
+            0.5,
+            [5 / 6, 5 / 3],
+            "4 and 1 positives: half the weight, of mean one over the five",
+        ),
+        ([0] * 4, 2, 1.0, [1.0, 4.0], "a crop without positives weighs like one with a single one"),
+        ([], 2, 0.5, [1.0, 1.0], "no positives at all"),
+    ],
+)
+def test_crowds_are_damped(image, crops, damping, expected, why):
+    weights = crop_weights(torch.tensor(image, dtype=torch.long), crops, damping)
+    assert weights.tolist() == pytest.approx(expected), why
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"large_weight": 2.0}, "a face of large priors weighs more"),
+        ({"spare_overlap": 0.4}, "background whose box meets a face is spared"),
+    ],
+)
+def test_a_switch_of_the_loss_acts_where_it_should_and_only_there(change, why):
+    flat = Predictions(*(torch.zeros(1, len(GRID.strides), values) for values in (2, 4, 10)))
+    plain, changed = (DetectionLoss(LossConfig(**values), NETWORK) for values in ({}, change))
+    large, tiny = [targets([20.0, 20.0, 110.0, 110.0])], [targets([40.0, 40.0, 48.0, 48.0])]
+    assert changed(flat, large, SIZE).total != plain(flat, large, SIZE).total, why
+    assert changed(flat, tiny, SIZE).total == plain(flat, tiny, SIZE).total, "nothing to do with a tiny face"
 
 
 def test_wing_loss_is_logarithmic_near_and_linear_far():

@@ -133,7 +133,9 @@ def view_labels(labels: Labels, view: View, size: int, min_face: float) -> Label
 def recolour(image: _Image, rng: np.random.Generator) -> _Image:
     """Brightness, contrast, saturation and hue; sometimes grey, blurred, noisy or JPEG-coarse."""
     if rng.random() < 0.6:
-        image = cv2.convertScaleAbs(image, alpha=rng.uniform(0.6, 1.4), beta=rng.uniform(-30, 30))  # type: ignore[assignment]
+        # A table, not convertScaleAbs: that takes the absolute value, which inverts what gets darker than black.
+        bright = np.clip(np.arange(256) * rng.uniform(0.6, 1.4) + rng.uniform(-30, 30), 0, 255)
+        image = cv2.LUT(image, bright.round().astype(np.uint8))  # type: ignore[assignment]
     if rng.random() < 0.3:
         hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
         hue = (np.arange(256) + rng.integers(-12, 13)) % 180

@@ -46,6 +46,8 @@ class DataConfig:
     """Range from which the drawn face's size in the crop comes, in pixels."""
     max_enlarge: float = 2.0
     """No crop enlarges its picture more than this."""
+    redraws: int = 0
+    """Other pictures tried, at most, when a drawn face size would enlarge one by more than that."""
     mosaic_rate: float = 0.3
     """Share of crops composed of four smaller ones."""
     crowd_power: float = 0.3
@@ -88,6 +90,14 @@ class LossConfig:
     """Hard negatives kept for every positive prior (cross-entropy only)."""
     overlap_threshold: float = 0.35
     """IoU from which a prior is positive (multibox only)."""
+    large_prior: float = 32.0
+    """Priors of at least this side, in pixels, are weighted by `large_weight`."""
+    large_weight: float = 1.0
+    """Weight of the faces that large priors learn: tiny faces are so many that they outweigh the others."""
+    crowd_damping: float = 0.0
+    """A crop with n positive priors counts in proportion to n to one minus this power."""
+    spare_overlap: float = 0.0
+    """Background priors whose box meets a face at this IoU are not taught as background; 0 teaches all."""
     candidate_ratio: float = 2.6
     """A prior may take a face at most this many times larger or smaller (dynamic only)."""
     candidate_radius: float = 0.75
@@ -187,6 +197,10 @@ class TrainConfig:
                 "one of epochs, steps, hours must be over 0",
             ),
             (all(s.weight > 0 for s in self.data.sources), "data.sources: weight must be over 0"),
+            (self.data.redraws >= 0, "data.redraws must be at least 0"),
+            (self.loss.large_weight > 0, "loss.large_weight must be over 0"),
+            (0 <= self.loss.crowd_damping <= 1, "loss.crowd_damping must lie between 0 and 1"),
+            (0 <= self.loss.spare_overlap < 1, "loss.spare_overlap must lie in [0, 1)"),
             (0 < self.data.face_size[0] < self.data.face_size[1], "data.face_size: smallest, then largest"),
         ]
         for holds, message in checks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,9 +117,14 @@ class CropDataset(Dataset[Sample]):
         return canvas, join(parts)
 
     def _crop(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], Labels]:
-        picture = self._draw(rng)
+        drawn = draw_face_size(rng, self.config)
+        for _ in range(self.config.redraws + 1):
+            picture = self._draw(rng)
+            box = draw_face(rng, picture.labels)
+            if drawn is None or box is None or drawn <= self.config.max_enlarge * _side(box):
+                break
         image = self.cache.read(picture.path)
-        view = choose_view(rng, image.shape[1], image.shape[0], picture.labels, size, self.config)
+        view = choose_view(rng, image.shape[1], image.shape[0], box, drawn, size, self.config)
         return view_image(image, view, size), view_labels(picture.labels, view, size, self.config.min_face)
 
     def _draw(self, rng: np.random.Generator) -> Picture:
@@ -128,25 +134,42 @@ class CropDataset(Dataset[Sample]):
         return self.pictures[min(place, len(self.pictures) - 1)]
 
 
-def choose_view(
-    rng: np.random.Generator, width: int, height: int, labels: Labels, size: int, config: DataConfig
-) -> View:
-    """A window that holds a face: near the picture's own scale, or with the face at a drawn size."""
+def draw_face_size(rng: np.random.Generator, config: DataConfig) -> float | None:
+    """The size that a face is to have in the crop; None for crops near the picture's own scale."""
+    if rng.random() < config.native_rate:
+        return None
+    return float(np.exp(rng.uniform(*np.log(config.face_size))))
+
+
+def draw_face(rng: np.random.Generator, labels: Labels) -> NDArray[np.float32] | None:
+    """The box (4,) of one of the faces that count, or None."""
     faces = np.flatnonzero(~labels.ignored)
+    return labels.boxes[rng.choice(faces)] if len(faces) else None
+
+
+def _side(box: NDArray[np.float32]) -> float:
+    return max(float(np.sqrt(np.prod(box[2:] - box[:2]))), 1.0)
+
+
+def choose_view(
+    rng: np.random.Generator,
+    width: int,
+    height: int,
+    box: NDArray[np.float32] | None,
+    drawn: float | None,
+    size: int,
+    config: DataConfig,
+) -> View:
+    """A window that holds the face `box`: near the picture's own scale, or with the face at the drawn size."""
     degrees = rng.uniform(-1, 1) * config.rotate_degrees if rng.random() < config.rotate_rate else 0.0
     flip = bool(rng.random() < 0.5)
     native = np.exp(rng.uniform(*np.log(config.native_scale)))
-    if len(faces) == 0:
+    if box is None:
         half = size / native / 2
         centre = (rng.uniform(min(half, width / 2), max(width - half, width / 2)),
                   rng.uniform(min(half, height / 2), max(height - half, height / 2)))  # fmt: skip
         return View(centre, float(native), degrees, flip)
-    box = labels.boxes[rng.choice(faces)]
-    if rng.random() < config.native_rate:
-        scale = native
-    else:
-        drawn = np.exp(rng.uniform(*np.log(config.face_size)))
-        scale = drawn / max(float(np.sqrt(np.prod(box[2:] - box[:2]))), 1.0)
+    scale = native if drawn is None else drawn / _side(box)
     # A face larger than the window could never be seen whole.
     scale = min(scale, config.max_enlarge, 0.9 * size / max(float((box[2:] - box[:2]).max()), 1.0))
     scale = max(scale, _LEAST_PART * size / max(width, height))
@@ -195,7 +218,7 @@ def make_loader(
         prefetch_factor=3 if workers else None,
         # Forking a process whose OpenCV and OpenMP threads have run can leave the child waiting for ever.
         multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
     )
 
 
@@ -205,8 +228,10 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return Batch(torch.from_numpy(np.ascontiguousarray(images)), [s.labels for s in samples])
 
 
-def _one_thread(_: int) -> None:
+def _begin_worker(_: int) -> None:
     import cv2
 
+    # torchrun passes SIGTERM on to everybody; the loop must still get the batch it waits for, to stop cleanly.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from featherface.model.config import ModelConfig
 from featherface.model.network import Predictions
 from featherface.train.config import DistillConfig
+from featherface.train.distributed import mean_over_processes
 from featherface.train.geometry import decode_boxes, eiou_loss
 from featherface.train.losses import prior_grid
 
@@ -56,7 +57,7 @@ class DistillationLoss(nn.Module):
         weight = score
         if config.weigh_by == "either":
             weight = torch.maximum(score, face_logits.detach().sigmoid() * asked)
-        mass = weight.sum().clamp(min=1.0)
+        mass = mean_over_processes(weight.sum()).clamp(min=1.0)
         classes = (weight * softened_divergence(face_logits, teacher.face_logits, config.temperature)).sum()
 
         image, prior = (score > _SURE).nonzero(as_tuple=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -168,9 +169,10 @@ class Trainer:
             raise TrainingError(f"the loss became {float(loss.detach())}; {self._save_batch(batch)}")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.config.clip_norm:
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-            parts["gradient"] = float(norm)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm or math.inf)
+        if not torch.isfinite(norm):
+            raise TrainingError(f"the gradient became {float(norm)}; {self._save_batch(batch)}")
+        parts["gradient"] = float(norm)
         self.optimizer.step()
         if self.after_step is not None:
             self.after_step(self.model, self.progress.step + 1)

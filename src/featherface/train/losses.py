@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from featherface.model.config import ModelConfig
 from featherface.model.network import Predictions
 from featherface.priors import prior_boxes
-from featherface.train.assign import IGNORED, PriorGrid, Targets, dynamic_assign, multibox_assign
+from featherface.train.assign import BACKGROUND, IGNORED, PriorGrid, Targets, dynamic_assign, multibox_assign
 from featherface.train.augment import Labels
 from featherface.train.config import LossConfig
 from featherface.train.distributed import mean_over_processes
@@ -22,6 +22,7 @@ from featherface.train.geometry import (
     eiou_loss,
     encode_boxes,
     encode_landmarks,
+    iou_matrix,
     paired_iou,
 )
 
@@ -62,11 +63,16 @@ class DetectionLoss(nn.Module):
         positives = mean_over_processes(torch.tensor(float(len(prior)))).clamp(min=1.0)
         wanted, points = _of_faces(targets, image, matched[image, prior])
         priors = grid.boxes_cxcywh[prior]
+        crops = crop_weights(image, len(targets), config.crowd_damping)
+        large = torch.where(priors[:, 2] >= config.large_prior, config.large_weight, 1.0)
 
         found = boxes[image, prior]
         quality = paired_iou(found.detach(), wanted)
-        classes = self._class_term(face_logits, matched, quality) / positives
-        box = self._box_term(predictions.box_deltas[image, prior].float(), found, wanted, priors) / positives
+        weight = crops[:, None].repeat(1, face_logits.shape[1])
+        weight[image, prior] *= large
+        classes = self._class_term(face_logits, matched, quality, weight) / positives
+        box = self._box_term(predictions.box_deltas[image, prior].float(), found, wanted, priors)
+        box = (crops[image] * large * box).sum() / positives
         known = points[:, 0, 0].isfinite()
         deltas = predictions.landmark_deltas[image, prior].float()[known]
         aimed = encode_landmarks(points[known], priors[known], self.model.variances)
@@ -78,26 +84,30 @@ class DetectionLoss(nn.Module):
     def _assign(self, grid: PriorGrid, targets: Targets, face_logits: Tensor, boxes: Tensor) -> Tensor:
         config = self.config
         if config.assignment == "multibox":
-            return multibox_assign(grid, targets, config.overlap_threshold)
-        return dynamic_assign(
-            grid, targets, face_logits, boxes, config.candidate_ratio, config.candidate_radius
-        )
+            matched = multibox_assign(grid, targets, config.overlap_threshold)
+        else:
+            matched = dynamic_assign(
+                grid, targets, face_logits, boxes, config.candidate_ratio, config.candidate_radius
+            )
+        if config.spare_overlap and len(targets.boxes):
+            near = iou_matrix(boxes, targets.boxes).amax(1) > config.spare_overlap
+            matched[near & (matched == BACKGROUND)] = IGNORED
+        return matched
 
-    def _class_term(self, face_logits: Tensor, matched: Tensor, quality: Tensor) -> Tensor:
+    def _class_term(self, face_logits: Tensor, matched: Tensor, quality: Tensor, weight: Tensor) -> Tensor:
         positive, counted = matched >= 0, matched != IGNORED
         if self.config.classification == "quality_focal":
             target = torch.zeros_like(face_logits)
             target[positive] = quality.clamp(min=1e-3) ** self.config.quality_power
-            return quality_focal_loss(face_logits[counted], target[counted])
-        losses = F.binary_cross_entropy_with_logits(face_logits, positive.float(), reduction="none")
+            return (weight * quality_focal_loss(face_logits, target))[counted].sum()
+        losses = weight * F.binary_cross_entropy_with_logits(face_logits, positive.float(), reduction="none")
         return losses[positive].sum() + _hard_negatives(losses, positive, counted, self.config).sum()
 
     def _box_term(self, deltas: Tensor, found: Tensor, wanted: Tensor, priors: Tensor) -> Tensor:
         if self.config.box == "smooth_l1":
-            return F.smooth_l1_loss(
-                deltas, encode_boxes(wanted, priors, self.model.variances), reduction="sum"
-            )
-        return (eiou_loss if self.config.box == "eiou" else ciou_loss)(found, wanted).sum()
+            aimed = encode_boxes(wanted, priors, self.model.variances)
+            return F.smooth_l1_loss(deltas, aimed, reduction="none").sum(1)
+        return (eiou_loss if self.config.box == "eiou" else ciou_loss)(found, wanted)
 
     def _landmark_term(self, deltas: Tensor, aimed: Tensor) -> Tensor:
         if self.config.landmark == "wing":
@@ -106,9 +116,20 @@ class DetectionLoss(nn.Module):
 
 
 def quality_focal_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """|target - p|^2 times cross-entropy, summed (Li 2020, "Generalized Focal Loss", eq. 5, beta 2)."""
+    """|target - p|^2 times cross-entropy, element by element (Li 2020, "Generalized Focal Loss", eq. 5, beta 2)."""
     losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (losses * (target - logits.sigmoid()).square()).sum()
+    return losses * (target - logits.sigmoid()).square()
+
+
+def crop_weights(image: Tensor, crops: int, damping: float) -> Tensor:
+    """A weight (crops,) for each crop from its number of positives, n ** -damping, of mean 1 over the positives.
+
+    `image` (N,) is the crop of each positive. A tenth of the crops, crowds, holds more than half of all positives.
+    """
+    count = torch.bincount(image, minlength=crops).float()
+    weight = count.clamp(min=1.0) ** -damping
+    whole, weighted = mean_over_processes(count.sum()), mean_over_processes((weight * count).sum())
+    return weight * whole / weighted if whole > 0 else weight
 
 
 def wing_loss(found: Tensor, wanted: Tensor) -> Tensor:
