@@ -179,6 +179,8 @@ def choose_view(
     # Moved so that the window shows as much of the picture as it can: padding teaches nothing.
     ends = np.array([width, height]) - window / 2
     centre_xy = centre_xy.clip(np.minimum(window / 2, ends), np.maximum(window / 2, ends))
+    if np.hypot(*(centre_xy - (box[:2] + box[2:]) / 2)) > window / 2:
+        degrees = 0.0  # a face in the corner would be turned out of the window
     return View((float(centre_xy[0]), float(centre_xy[1])), float(scale), degrees, flip)
 
 
