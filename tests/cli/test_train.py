@@ -70,6 +70,8 @@ def ovals(tmp_path):
         pytest.param("train", ["--set", "validation=gone"], "gone", id="missing validation set"),
         pytest.param("train", ["--set", "init=gone.safetensors"], "gone.safetensors", id="missing start"),
         pytest.param("train", ["--resume"], "no checkpoint to resume from", id="nothing to resume"),
+        pytest.param("train", ["--set", "output=label.txt"], "cannot be written", id="a file for a folder"),
+        pytest.param("train", ["--set", "init=imagenet"], "imagenet:FILE", id="a start without its file"),
         pytest.param("distill", [], "distill.teacher names no teacher", id="no teacher"),
         pytest.param("distill", ["--set", "distill.teacher=gone.onnx"], "gone.onnx", id="missing teacher"),
     ],

@@ -168,7 +168,7 @@ def test_table_and_picture_hold_all_trials(tmp_path):
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["nano_b_prune", "nano_b_search"])
+@pytest.mark.parametrize("name", ["nano_b", "nano_b_search"])
 def test_every_shipped_recipe_parses(name):
     recipe = load_config(Path(__file__).resolve().parents[2] / "configs" / f"{name}.toml")
     assert recipe.max_parameters == 180_000

@@ -4,12 +4,13 @@
 
 A line is `class cx cy w h`, and with five keypoints ten numbers more (`x y`, negative where unknown) or
 fifteen (`x y visibility`, visibility 0 where unknown), as docs.ultralytics.com/datasets/pose has it.
-`classes.txt` names the classes, one a line: a class called `ignored` is ignored; where one is called `face`,
-others are left out. Without that file every class is a face.
+`classes.txt` names the classes, one a line, or `names` in `data.yaml`: a class called `ignored` is ignored; where
+one is called `face`, others are left out. Without either every class is a face.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -39,7 +40,7 @@ def read_yolo(folder: Path, report: Report = stop) -> list[Annotation]:
 
     Each picture is read, because its size turns fractions into pixels.
     """
-    classes = _lines(folder / "classes.txt")
+    classes = _lines(folder / "classes.txt") or _yaml_names(folder / "data.yaml")
     listed = _lines(folder / "train.txt")
     pictures = [folder / name for name in listed] if listed else picture_files(folder / "images")
     if not pictures:
@@ -81,6 +82,26 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in read_text(path).split("\n") if line.strip()] if path.is_file() else []
 
 
+def _yaml_names(path: Path) -> list[str]:
+    """`names:` of data.yaml, `{0: face, ...}`, `[face, ...]` or a line each; without a parser for all of YAML."""
+    if not path.is_file():
+        return []
+    text = "\n".join(line.split("#")[0].rstrip() for line in read_text(path).split("\n"))
+    found = re.search(
+        r"^names:[ \t]*(?P<inline>[\[{][^\]}]*[\]}])?(?P<block>(?:\n[ \t-]+\S[^\n]*)*)", text, re.MULTILINE
+    )
+    if found is None:
+        return []
+    entries = re.split(r"[,\n]", (found["inline"] or found["block"]).strip("[]{} \n"))
+    pairs = [
+        re.fullmatch(r"[-\s]*(?:(\d+)\s*:\s*)?['\"]?(.*?)['\"]?\s*", entry)
+        for entry in entries
+        if entry.strip()
+    ]
+    numbered = {int(pair[1] or i): pair[2] for i, pair in enumerate(pairs) if pair}
+    return [numbered.get(i, "") for i in range(max(numbered, default=-1) + 1)]
+
+
 def _annotation(bare: Annotation, label: Path, classes: list[str]) -> Annotation:
     assert bare.size is not None
     lines = read_text(label).split("\n") if label.is_file() else []
@@ -102,7 +123,7 @@ def _row(line: str, where: str, classes: list[str]) -> list[float] | None:
         raise DataError(f"{where}: a box of negative size")
     kind = int(values[0])
     if classes and not 0 <= kind < len(classes):
-        raise DataError(f"{where}: class {kind}; classes.txt names {len(classes)}")
+        raise DataError(f"{where}: class {kind}; {len(classes)} classes are named")
     name = classes[kind] if classes else FACE
     if name not in (FACE, IGNORED) and FACE in classes:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,12 @@ def _run(path: Path, overrides: list[str] | None, hours: float | None, resume: b
     config = load_config(path, [*(overrides or []), *extra])
     if distilled and not config.distill.teacher:
         raise ConfigError(f"{path}: distill.teacher names no teacher")
+    if config.distill.teacher and not distilled:
+        typer.echo(f"{path}: trained without its teacher; `featherface distill` asks it", err=True)
+    output = Path(config.output, config.name).absolute()
+    there = next(place for place in (output, *output.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(f"output: {output} cannot be written")
 
     import featherface.model  # noqa: F401  (a missing torch is said here, in one sentence)
     from featherface.cli.validation import make_validation

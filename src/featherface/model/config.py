@@ -111,7 +111,7 @@ PRESETS: dict[str, ModelConfig] = {
         downsample="clipped",
         refine=True,
     ),
-    # V2 after `featherface prune configs/nano_b_prune.toml`: half of its filters, all of its stem; 137,504 parameters.
+    # V2 after `featherface prune configs/nano_b.toml`: half of its filters, all of its stem; 137,504 parameters.
     "nano_b": ModelConfig(
         name="nano_b",
         width=32,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from featherface.errors import ConfigError
 from featherface.prune.layout import PARTS, Rates
+from featherface.recipe import load_recipe
 
 
 @dataclass(frozen=True)
@@ -111,36 +110,6 @@ class PruneConfig:
             raise ConfigError(f"multiple = {self.multiple}: must be 4, 8, 12, ...")
 
 
-def load_config(path: str | Path) -> PruneConfig:
-    """Read a recipe; ConfigError names the file and the key that is unknown or of the wrong type."""
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    try:
-        return PruneConfig(
-            rates=Rates(**_checked(Rates, values.pop("rates", {}), "rates.")),
-            search=SearchConfig(**_checked(SearchConfig, values.pop("search", {}), "search.")),
-            soft=SoftConfig(**_checked(SoftConfig, values.pop("soft", {}), "soft.")),
-            **_checked(PruneConfig, values, ""),
-        )
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def _checked(kind: type, values: Any, where: str) -> dict[str, Any]:
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where.rstrip('.')} must be a table, not {values!r}")
-    defaults = {f.name: f.default for f in dataclasses.fields(kind)}
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    for key, value in given.items():
-        if key not in defaults:
-            raise ConfigError(f"unknown key {where}{key}; there are {', '.join(defaults)}")
-        wanted = type(defaults[key])
-        if not (type(value) is wanted or (wanted is float and type(value) is int)):
-            raise ConfigError(
-                f"{where}{key} = {value!r}: must be {'a list' if wanted is tuple else wanted.__name__}"
-            )
-    return given
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PruneConfig:
+    """Read a pruning recipe (see `featherface.recipe`); ConfigError names the file and the key."""
+    return load_recipe(PruneConfig, path, overrides)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-import types
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from featherface.errors import ConfigError
+from featherface.recipe import load_recipe
 
 
 @dataclass(frozen=True)
@@ -183,8 +181,19 @@ class TrainConfig:
     distill: DistillConfig = field(default_factory=DistillConfig)
 
     def __post_init__(self) -> None:
+        data, loss = self.data, self.loss
+        rates = ("negative_rate", "native_rate", "mosaic_rate", "rotate_rate")
         checks = [
+            (bool(self.name.strip("./")), "name must not be empty"),
             (self.batch_size >= 1, "batch_size must be at least 1"),
+            (self.steps >= 0 and self.hours >= 0, "steps and hours must be at least 0"),
+            (self.threads >= 0 and data.workers >= 0, "threads and data.workers must be at least 0"),
+            *((0 <= getattr(data, name) <= 1, f"data.{name} must lie between 0 and 1") for name in rates),
+            (0 < data.native_scale[0] <= data.native_scale[1], "data.native_scale: smallest, then largest"),
+            (data.min_face >= 0, "data.min_face must be at least 0"),
+            (data.max_enlarge > 0, "data.max_enlarge must be over 0"),
+            (data.cache_gb >= 0, "data.cache_gb must be at least 0"),
+            (loss.candidate_ratio >= 1, "loss.candidate_ratio must be at least 1"),
             (self.data.crop_size % 32 == 0 and self.data.crop_size >= 64, "data.crop_size: a multiple of 32"),
             (self.max_lr > 0, "max_lr must be over 0"),
             (0 < self.warmup < 1, "warmup must lie between 0 and 1"),
@@ -209,79 +218,10 @@ class TrainConfig:
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read a recipe. `overrides` are `key=value` with dotted keys; values are TOML, or plain strings.
-
-    Raises ConfigError that names the file and the key for unknown keys, wrong types and bad values.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            values = tomllib.load(file)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    for override in overrides:
-        _override(values, override)
-    try:
-        built = _build(TrainConfig, values, "")
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    assert isinstance(built, TrainConfig)
-    return built
+    """Read a training recipe (see `featherface.recipe`); ConfigError names the file and the key."""
+    return load_recipe(TrainConfig, path, overrides)
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
     """The recipe as plain values, for logs and cards."""
     return dataclasses.asdict(config)
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set {override!r}: expected key=value")
-    *parents, last = key.strip().split(".")
-    place = values
-    for parent in parents:
-        place = place.setdefault(parent, {})
-        if not isinstance(place, dict):
-            raise ConfigError(f"--set {override!r}: {parent} is not a table")
-    try:
-        place[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        place[last] = text
-
-
-def _build(kind: type, values: Any, where: str) -> Any:
-    """A dataclass from a table, recursively, every key known and every type right."""
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where or 'the file'} must be a table, not {values!r}")
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        known = ", ".join(sorted(hints))
-        raise ConfigError(f"unknown key {where}{unknown[0]}; there are {known}")
-    built = {key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()}
-    return kind(**built)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _build(hint, value, f"{where}.")
-    if origin is Literal:
-        if value not in arguments:
-            raise ConfigError(f"{where} = {value!r}: must be one of {', '.join(map(repr, arguments))}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ConfigError(f"{where} = {value!r}: must be a list")
-        if arguments[-1] is Ellipsis:
-            return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-        if len(value) != len(arguments):
-            raise ConfigError(f"{where} = {value!r}: must hold {len(arguments)} values")
-        return tuple(_convert(a, v, where) for a, v in zip(arguments, value, strict=True))
-    if hint is float and type(value) is int:
-        return float(value)
-    if isinstance(hint, types.UnionType) or type(value) is not hint:
-        raise ConfigError(f"{where} = {value!r}: must be {getattr(hint, '__name__', hint)}")
-    return value

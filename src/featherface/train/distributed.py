@@ -15,7 +15,8 @@ def start() -> tuple[int, int]:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1 and not torch.distributed.is_initialized():
         _stay_on_this_machine(processes)
-        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # Gradients live on the cards, the loss's counts on the processor: each kind of tensor has its backend.
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return (torch.distributed.get_rank(), processes) if processes > 1 else (0, 1)
 
 
@@ -23,6 +24,13 @@ def _stay_on_this_machine(processes: int) -> None:
     """Processes of one machine meet on its loopback; gloo would look up the host's name, which may lead nowhere."""
     if sys.platform == "linux" and os.environ.get("LOCAL_WORLD_SIZE") == str(processes):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+
+
+def device() -> torch.device:
+    """The card of this process on its machine (torchrun's LOCAL_RANK), or the processor where there is none."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def stop() -> None:

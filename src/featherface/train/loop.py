@@ -36,6 +36,7 @@ Report = Callable[[str], None]
 AfterStep = Callable[[FeatherFace, int], None]
 """May change the network in training, given how many steps it has had (soft pruning does)."""
 
+_RECIPE = "recipe.txt"
 _LOG_EVERY = 20
 _PAUSE = 20
 """A step this many times longer than the mean was a pause (SIGSTOP, a sleeping laptop), not training."""
@@ -70,7 +71,7 @@ class Trainer:
         self.rank, self.processes = distributed.start()
         self.folder = Path(config.output) / config.name
         self.model = (folded(model) if config.fold_batch_norm else model).train()
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.to(device=distributed.device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.freeze_stem:
             self.model.backbone.stage1[:4].requires_grad_(False)
         self.average = moving_average(self.model, config.ema)
@@ -82,13 +83,17 @@ class Trainer:
 
     def run(self, resume: bool = False) -> Outcome:
         """Train to the end of the stage, or until SIGTERM or SIGINT; both leave a checkpoint."""
-        if resume:
+        if resume and self._checkpoint.is_file():
             self.progress = restore(self._checkpoint, self.config, self.model, self.average, self.optimizer)
             self.report(f"resumed at step {self.progress.step}")
+        elif resume and (self.folder / _RECIPE).is_file():
+            self.report(f"{self.folder}: stopped before its first checkpoint; begun anew")
+        elif resume:
+            raise TrainingError(f"{self._checkpoint}: no checkpoint to resume from")
         log = RunLog(self.folder, self.progress.step) if self.rank == 0 else None
         if self.rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_text(self.folder / "recipe.txt", repr(to_dict(self.config)) + "\n")
+            write_text(self.folder / _RECIPE, repr(to_dict(self.config)) + "\n")
         previous = {s: signal.signal(s, self._ask_to_stop) for s in (signal.SIGTERM, signal.SIGINT)}
         try:
             self._steps(log)
@@ -185,8 +190,12 @@ class Trainer:
     def _save_batch(self, batch: Batch) -> str:
         target = self.folder / f"bad_batch_{self.progress.step}.npz"
         with atomic_path(target) as temporary:
-            arrays = {f"boxes_{i}": labels.boxes for i, labels in enumerate(batch.labels)}
-            np.savez(temporary, images=batch.images.numpy(), **arrays)  # type: ignore[arg-type]
+            arrays = {
+                f"{name}_{i}": getattr(labels, name)
+                for i, labels in enumerate(batch.labels)
+                for name in ("boxes", "landmarks", "ignored")
+            }
+            np.savez(temporary, images=batch.images.numpy(), **arrays)
         return f"batch of step {self.progress.step} saved as {target}"
 
     def _averaged(self) -> FeatherFace:

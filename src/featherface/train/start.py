@@ -28,6 +28,8 @@ def starting_point(init: str, model: str, pictures: Callable[[], Sequence[Tensor
         return load_weights(init)
     config = preset(model)
     kind, _, file = init.partition(":")
+    if kind in ("imagenet", "published") and not file:
+        raise ConfigError(f'init = "{init}": name the file too, "{init}:FILE"')
     if init == "random":
         return build(config)
     if kind == "imagenet" and file:

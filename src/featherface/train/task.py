@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from featherface.model.network import FeatherFace, Predictions
 from featherface.train.config import TrainConfig
 from featherface.train.data import Batch
-from featherface.train.distill import DistillationLoss, Teacher
+from featherface.train.distill import DistillationLoss, Teacher, TeacherOutput
 from featherface.train.losses import DetectionLoss, LossTerms, to_targets
 from featherface.train.teacher import normalise
 
@@ -23,14 +23,19 @@ class TrainTask:
 
     def __call__(self, model: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         """The loss to minimise and its parts by name."""
-        images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
+        pixels = batch.images.to(next(model.parameters()).device, non_blocking=True)
+        images = normalise(pixels).contiguous(memory_format=torch.channels_last)
         size = images.shape[-1]
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
-            predictions: Predictions = model(images)
+            computed: Predictions = model(images)
+        # Assignment is many small steps on few numbers: on the processor whatever the network runs on.
+        predictions = Predictions(*(values.cpu() for values in computed))
         terms: LossTerms = self.loss(predictions, [to_targets(labels) for labels in batch.labels], size)
         total, parts = terms.total, _parts(terms)
         if self.teacher is not None and step % self.config.distill.every == 0:
-            taught = self.distillation(predictions, self.teacher(batch.images), size)
+            taught = self.distillation(
+                predictions, TeacherOutput(*(v.cpu() for v in self.teacher(pixels))), size
+            )
             alpha = self.config.distill.alpha
             total = (1 - alpha) * total + alpha * taught
             parts["distillation"] = float(taught.detach())

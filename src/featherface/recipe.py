@@ -1,0 +1,95 @@
+"""Recipes: frozen dataclasses read from TOML, checked before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from featherface.errors import ConfigError
+
+_Recipe = TypeVar("_Recipe")
+
+
+def load_recipe(kind: type[_Recipe], path: str | Path, overrides: Sequence[str] = ()) -> _Recipe:
+    """The dataclass `kind` from a TOML file. `overrides` are `key=value`, dotted keys, values TOML or plain strings.
+
+    Raises ConfigError that names the file and the key for unknown or missing keys, wrong types and bad values.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            values = tomllib.load(file)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    for override in overrides:
+        _override(values, override)
+    try:
+        built = _build(kind, values, "")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    assert isinstance(built, kind)
+    return built
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {override!r}: expected key=value")
+    *parents, last = key.strip().split(".")
+    place = values
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {override!r}: {parent} is not a table")
+    try:
+        place[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        place[last] = text
+
+
+def _build(kind: type, values: Any, where: str) -> Any:
+    """A dataclass from a table, recursively, every key known and every type right."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where or 'the file'} must be a table, not {values!r}")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        known = ", ".join(sorted(hints))
+        raise ConfigError(f"unknown key {where}{unknown[0]}; there are {known}")
+    built = {key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()}
+    needed = [
+        f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING
+    ]
+    missing = [name for name in needed if name not in built]
+    if missing:
+        raise ConfigError(f"{where}{missing[0]} is missing")
+    return kind(**built)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _build(hint, value, f"{where}.")
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where} = {value!r}: must be one of {', '.join(map(repr, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{where} = {value!r}: must be a list")
+        if arguments[-1] is Ellipsis:
+            return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        if len(value) != len(arguments):
+            raise ConfigError(f"{where} = {value!r}: must hold {len(arguments)} values")
+        return tuple(_convert(a, v, where) for a, v in zip(arguments, value, strict=True))
+    if hint is float and type(value) is int:
+        return float(value)
+    if isinstance(hint, types.UnionType) or type(value) is not hint:
+        raise ConfigError(f"{where} = {value!r}: must be {getattr(hint, '__name__', hint)}")
+    return value
