@@ -238,19 +238,24 @@ from featherface.train import distributed
 from featherface.train.config import load_config
 from featherface.train.data import CropDataset, load_negatives, load_pictures, make_loader
 from featherface.train.task import TrainTask
+from featherface.train.teacher import TorchTeacher
 
 if __name__ == "__main__":
     recipe, target = sys.argv[1:]
     torch.set_num_threads(1)
     # Not the dynamic assignment: of two priors that are equally near a face rounding picks one.
-    config = load_config(recipe, ["loss.assignment=multibox"])
+    # Crowds damped and a teacher asked: what they sum over has to be all processes' crops, too.
+    config = load_config(recipe, ["loss.assignment=multibox", "loss.crowd_damping=0.5"])
     rank, processes = distributed.start()
     torch.manual_seed(0)
     model = folded(build(preset(config.model))).train()
     data = CropDataset(load_pictures(config.data), load_negatives(config.data), config.data, 1)
     (batch,) = make_loader(data, 4, 0, 1, 0, rank, processes)
     wrapped = distributed.wrap(model)
-    loss, _ = TrainTask(config, model, None, False)(wrapped, batch, 0)
+    torch.manual_seed(5)
+    teacher = TorchTeacher(build(preset(config.model)))
+    loss, parts = TrainTask(config, model, teacher, False)(wrapped, batch, 0)
+    assert parts["distillation"] > 0
     loss.backward()
     if rank == 0:
         torch.save({name: p.grad for name, p in model.named_parameters()}, target)
