@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _SETTINGS = "FEATHERFACE_SERVE_SETTINGS"
 TOKEN = "FEATHERFACE_TOKEN"
+_IDLE = 15
+"""Seconds for a request's head, at most, and for a connection between two requests."""
 _TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".bmp": "image/bmp"}
 
 
@@ -35,6 +38,7 @@ def serve(
     max_bytes: Annotated[int, typer.Option(help="Largest body.")] = 20_000_000,
     max_pixels: Annotated[int, typer.Option(help="Largest picture.")] = 50_000_000,
     max_requests: Annotated[int, typer.Option(help="Requests in hand before 429.")] = 32,
+    max_connections: Annotated[int, typer.Option(help="Open connections before 503.")] = 512,
     timeout: Annotated[float, typer.Option(help="Seconds for a body, and for its pictures.")] = 30.0,
     token_file: Annotated[
         Path | None, typer.Option(help=f"File with a bearer token that requests must carry; or set {TOKEN}.")
@@ -47,6 +51,7 @@ def serve(
     try:
         import uvicorn
 
+        from featherface.serve.connections import PatientProtocol
         from featherface.serve.settings import Settings
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve") from error
@@ -55,6 +60,7 @@ def serve(
         max_bytes=max_bytes,
         max_pixels=max_pixels,
         max_requests=max_requests,
+        max_connections=max_connections,
         timeout=timeout,
         cores=cores,
         token=_token(token_file),
@@ -71,8 +77,10 @@ def serve(
         workers=workers,
         access_log=False,
         log_config=_LOGGING,
-        timeout_graceful_shutdown=int(timeout) + 1,
-        timeout_keep_alive=15,
+        http=PatientProtocol,
+        limit_concurrency=settings.max_connections + 1,  # it turns the one away that reaches it
+        timeout_graceful_shutdown=settings.longest,
+        timeout_keep_alive=min(_IDLE, math.ceil(timeout)),
         h11_max_incomplete_event_size=64 * 1024,
     )
 
@@ -121,6 +129,8 @@ def _token(file: Path | None) -> str | None:
         return file.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigError(f"{file}: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: the token is not UTF-8 text") from error
 
 
 def _check_free(host: str, port: int) -> None:
@@ -139,10 +149,14 @@ def _check_free(host: str, port: int) -> None:
 _LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "loggers": {
-        "featherface.serve": {"handlers": ["stderr"], "level": "INFO"},
-        "uvicorn": {"handlers": ["stderr"], "level": "WARNING"},
+    "formatters": {
+        "ours": {"format": "%(message)s"},  # is JSON already
+        "others": {"()": "featherface.serve.watch.JsonLines"},
     },
+    "handlers": {
+        "ours": {"class": "logging.StreamHandler", "formatter": "ours"},
+        "others": {"class": "logging.StreamHandler", "formatter": "others"},
+    },
+    "root": {"handlers": ["others"], "level": "WARNING"},
+    "loggers": {"featherface.serve": {"handlers": ["ours"], "level": "INFO", "propagate": False}},
 }

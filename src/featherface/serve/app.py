@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -20,13 +20,18 @@ from featherface.detector import Detector
 from featherface.errors import ImageError
 from featherface.runtime import open_session
 from featherface.serve import schema
-from featherface.serve.bodies import Upload, decode, read_uploads
+from featherface.serve.bodies import Upload, check_size, decode, read_uploads
+from featherface.serve.connections import Ending
 from featherface.serve.problems import RequestError, install
 from featherface.serve.settings import Settings
+from featherface.serve.token import guard
 from featherface.serve.watch import Metrics, Watch
 from featherface.zoo import find_model, list_models
 
 T = TypeVar("T")
+
+HIDE_THRESHOLD = 0.3
+"""Lower than for detecting, as on the command line: a face hidden for nothing costs less than one that is shown."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +55,24 @@ class Options:
     score_threshold: Annotated[float, Query(ge=0, le=1)] = 0.5
     iou_threshold: Annotated[float, Query(ge=0, le=1)] = 0.4
     max_detections: Annotated[int, Query(ge=1, le=10_000)] = 750
-    scales: Annotated[str, Query(description="Sizes merged, such as 1,2", examples=["1,2"])] = "1"
+    scales: Annotated[
+        str,
+        Query(
+            description="Sizes merged: at most eight numbers, each over 0 and at most 8",
+            examples=["1,2"],
+            json_schema_extra={"pattern": schema.SCALES},
+        ),
+    ] = "1"
     flip: bool = False
     long_side: Annotated[int | None, Query(ge=1, le=16_384)] = None
     tile: Annotated[int | None, Query(ge=64, le=16_384)] = None
 
     def factors(self) -> tuple[float, ...]:
         """The scales as numbers; RequestError 422 when they are none."""
-        try:
-            values = tuple(float(text) for text in self.scales.split(","))
-        except ValueError as error:
-            raise RequestError(422, f"scales = {self.scales!r}: numbers separated by commas") from error
-        if len(values) > 8 or any(not 0 < value <= 8 for value in values):
-            raise RequestError(422, f"scales = {self.scales!r}: at most eight, each over 0 and at most 8")
-        return values
+        if not re.fullmatch(schema.SCALES, self.scales):
+            message = "at most eight numbers, separated by commas, each over 0 and at most 8"
+            raise RequestError(422, f"scales = {self.scales!r}: {message}")
+        return tuple(float(text) for text in self.scales.split(","))
 
 
 class Service:
@@ -121,6 +130,14 @@ class Service:
             "error": None,
         }
 
+    def hide(self, upload: Upload, how: Hiding) -> tuple[bytes, str, int]:
+        """The photo with its faces hidden, its media type, and how many there were."""
+        check_size(upload, self.settings.max_pixels)
+        data, kind, faces = self.anonymise(upload.data, upload.name, how)
+        self.metrics.pictures.inc()
+        self.metrics.faces.inc(faces)
+        return data, kind, faces
+
     def look_or_say(self, upload: Upload, options: Options) -> dict[str, Any]:
         """The same for one of several pictures: what is wrong with one does not spoil the others."""
         try:
@@ -138,19 +155,34 @@ def create_app(settings: Settings, anonymise: Anonymise) -> FastAPI:
         yield
         service.pool.shutdown(wait=True)
 
-    app = FastAPI(title="featherface", version=__version__, description=schema.DESCRIPTION, lifespan=life)
+    app = FastAPI(
+        title="featherface",
+        version=__version__,
+        description=schema.DESCRIPTION,
+        lifespan=life,
+        docs_url=None,  # the framework's pages load their scripts from elsewhere
+        redoc_url=None,
+    )
     install(app)
     _add_routes(app, service)
     _add_states(app, service)
     paths = frozenset(path for path in (getattr(route, "path", None) for route in app.routes) if path)
     app.add_middleware(Watch, metrics=service.metrics, paths=paths)
+    app.add_middleware(Ending)  # outermost: what it waits for is not part of a request's time
     return app
 
 
 def _add_routes(app: FastAPI, service: Service) -> None:
-    allowed = [Depends(_guard(service.settings.token))]
+    token = service.settings.token
+    allowed = [] if token is None else [Depends(guard(token))]
 
-    @app.post("/v1/detect", dependencies=allowed, openapi_extra=schema.DETECT_BODY, responses=schema.DETECT)
+    @app.post(
+        "/v1/detect",
+        dependencies=allowed,
+        response_model=schema.Found,
+        openapi_extra=schema.DETECT_BODY,
+        responses=schema.DETECT,
+    )
     async def detect(request: Request, options: Annotated[Options, Depends()]) -> JSONResponse:
         """Faces of one or several pictures: boxes, scores and landmarks in pixels of the picture as seen."""
         options.factors()
@@ -177,7 +209,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         method: Literal["blur", "pixelate", "solid"] = "blur",
         shape: Literal["ellipse", "box"] = "ellipse",
         grow: Annotated[float, Query(ge=1, le=4)] = 1.3,
-        score_threshold: Annotated[float, Query(ge=0, le=1)] = 0.2,
+        score_threshold: Annotated[float, Query(ge=0, le=1)] = HIDE_THRESHOLD,
     ) -> Response:
         """The photo with its faces hidden and without metadata, in its own format; X-Faces says how many."""
         how = Hiding(method, shape, grow, score_threshold)
@@ -185,14 +217,10 @@ def _add_routes(app: FastAPI, service: Service) -> None:
             upload, *more = await read_uploads(request, service.settings)
             if more:
                 raise RequestError(400, f"{1 + len(more)} pictures; this answers with one")
-            decoded = await service.work(decode, upload, service.settings.max_pixels)
-            del decoded  # only whether it may be
-            data, kind, faces = await service.work(service.anonymise, upload.data, upload.name, how)
-        service.metrics.pictures.inc()
-        service.metrics.faces.inc(faces)
+            data, kind, faces = await service.work(service.hide, upload, how)
         return Response(data, media_type=kind, headers={"X-Faces": str(faces)})
 
-    @app.get("/v1/models", dependencies=allowed, responses=schema.UNAUTHORISED)
+    @app.get("/v1/models", dependencies=allowed, response_model=schema.Models, responses=schema.UNAUTHORISED)
     async def models() -> dict[str, Any]:
         """What ships with the package, with its measured AP; and what this service runs."""
         shipped = [
@@ -203,11 +231,18 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
 
 def _add_states(app: FastAPI, service: Service) -> None:
-    page = (files("featherface.serve") / "page.html").read_text(encoding="utf-8")
+    pages = files("featherface.serve")
+    page, docs = ((pages / name).read_text(encoding="utf-8") for name in ("page.html", "docs.html"))
+    if service.settings.token is not None:
+        page = page.replace('<p id="key" hidden>', '<p id="key">')
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def home() -> str:
         return page
+
+    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    async def description() -> str:
+        return docs
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -221,16 +256,7 @@ def _add_states(app: FastAPI, service: Service) -> None:
             raise RequestError(503, "full", {"Retry-After": "1"})
         return {"status": "ready"}
 
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_class=Response, responses=schema.METRICS)
     async def metrics() -> Response:
         """For Prometheus."""
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def _guard(token: str | None) -> Callable[..., None]:
-    def guard(authorization: Annotated[str | None, Header(include_in_schema=False)] = None) -> None:
-        given = (authorization or "").removeprefix("Bearer ")
-        if token is not None and not secrets.compare_digest(given.encode("latin-1"), token.encode()):
-            raise RequestError(401, "needs the bearer token", {"WWW-Authenticate": "Bearer"})
-
-    return guard

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
-from featherface.image_headers import declared_size
+from featherface.errors import ImageError
+from featherface.image_headers import declared_size, is_truncated
 from featherface.images import Image, decode_image
 from featherface.serve.problems import RequestError
 from featherface.serve.settings import Settings
@@ -48,13 +50,22 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
 
 def decode(upload: Upload, max_pixels: int) -> Image:
     """The picture. RequestError 413 when it has too many pixels, ImageError when it is none."""
-    width, height = declared_size(upload.data) or (0, 0)
-    if width * height <= max_pixels:
-        picture = decode_image(upload.data, upload.name)
-        height, width = picture.shape[:2]
+    check_size(upload, max_pixels)
+    return decode_image(upload.data, upload.name)
+
+
+def check_size(upload: Upload, max_pixels: int) -> None:
+    """RequestError 413 when the file declares too many pixels; ImageError when it does not declare how many.
+
+    A few hundred bytes can unpack into gigabytes, so nothing is unpacked whose size is not known before.
+    """
+    size = declared_size(upload.data)
+    if size is None:
+        what = "truncated" if is_truncated(upload.data) else "not a picture"
+        raise ImageError(f"{upload.name}: {what}; this reads JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP")
+    width, height = size
     if width * height > max_pixels:
         raise RequestError(413, f"{upload.name}: {width}x{height} is more than {max_pixels:,} pixels")
-    return picture
 
 
 async def _read_body(request: Request, settings: Settings) -> bytes:
@@ -87,15 +98,23 @@ async def _from_form(request: Request, body: bytes, settings: Settings) -> list[
     except Exception as error:  # the parser raises several kinds
         raise RequestError(400, "the multipart body cannot be read") from error
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-    uploads = [Upload(file.filename or "picture", await file.read()) for file in files]
+    uploads = [Upload(_printable(file.filename) or "picture", await file.read()) for file in files]
     await form.close()
     return uploads
+
+
+def _printable(name: str | None) -> str:
+    """Without control characters and halves of surrogate pairs, which neither an answer nor a log can hold."""
+    bad = {"Cc", "Cs"}
+    return "".join("\ufffd" if unicodedata.category(letter) in bad else letter for letter in name or "")
 
 
 def _from_json(body: bytes) -> list[Upload]:
     """A list of base64 texts, or {"images": that list}."""
     try:
         values = json.loads(body)
+    except RecursionError as error:
+        raise RequestError(400, "the body is JSON nested too deeply") from error
     except ValueError as error:
         raise RequestError(400, f"the body is not JSON ({error})") from error
     if isinstance(values, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ class Settings:
     """In one request."""
     max_requests: int = 32
     """In hand at a time; more are told to come back."""
+    max_connections: int = 512
+    """Open at a time in one process; more are told to come back."""
     timeout: float = 30.0
     """Seconds for the body to arrive, and again for its pictures to be looked at."""
     cores: int = 0
@@ -31,18 +34,25 @@ class Settings:
     """When given, every request under /v1 must bear it."""
 
     def __post_init__(self) -> None:
-        for name in ("max_bytes", "max_pixels", "max_images", "max_requests", "timeout"):
+        for name in ("max_bytes", "max_pixels", "max_images", "max_requests", "max_connections", "timeout"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} = {getattr(self, name)}: must be over 0")
         if self.cores < 0:
             raise ConfigError(f"cores = {self.cores}: must be at least 0")
         if self.token is not None and not self.token:
             raise ConfigError("the token is empty")
+        if self.token is not None and not self.token.isprintable():
+            raise ConfigError("the token holds characters that no header can carry")
 
     @property
     def lanes(self) -> int:
         """How many pictures are looked at side by side."""
         return self.cores or os.cpu_count() or 1
+
+    @property
+    def longest(self) -> int:
+        """Seconds after which no request is in hand any more: its body, its pictures, and a little."""
+        return math.ceil(2 * self.timeout) + 5
 
     def to_json(self) -> str:
         """For the environment of worker processes."""

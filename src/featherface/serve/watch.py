@@ -35,6 +35,17 @@ class Metrics:
         return Counter(f"featherface_{name}", what, labels, registry=self.registry)
 
 
+class JsonLines(logging.Formatter):
+    """Lines of other libraries in the form of our own: one JSON object, whatever is in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Level, logger and message; and where an exception came from, when there was one."""
+        line = {"level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
 class Watch:
     """ASGI middleware: one log line in JSON and the metrics, per request."""
 
