@@ -1,10 +1,11 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 
-import { featherface } from "./vite/plugin.ts";
+import { featherface, readPolicy } from "./vite/plugin.ts";
 
 const repository = fileURLToPath(new URL("..", import.meta.url));
-const isolation = {
+const headers = {
+  "Content-Security-Policy": readPolicy(repository),
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
 };
@@ -22,5 +23,5 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  preview: { headers: isolation },
+  preview: { headers },
 });

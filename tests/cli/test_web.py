@@ -60,6 +60,31 @@ def test_files_are_served_with_their_types_and_isolated(address, path, kind):
             assert answer.headers[name] == value
 
 
+@pytest.mark.parametrize(
+    "directive",
+    [
+        pytest.param("default-src 'self'", id="whatever has no line of its own"),
+        pytest.param("connect-src 'self'", id="requests, a worker's too"),
+        pytest.param("worker-src 'self'", id="workers"),
+        pytest.param("form-action 'none'", id="forms"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/assets/glue.mjs", "/models/v2.onnx", "/missing.js"])
+def test_the_policy_is_sent_with_everything(address, path, directive):
+    """In the page itself it would not hold for the worker, which has the photo and its own policy."""
+    try:
+        headers = urllib.request.urlopen(address + path, timeout=10).headers
+    except urllib.error.HTTPError as answer:
+        headers = answer.headers
+    assert directive in headers["Content-Security-Policy"].split("; ")
+
+
+def test_the_documentation_names_the_headers_that_others_must_send():
+    text = (Path(__file__).parents[2] / "docs" / "web.md").read_text(encoding="utf-8")
+    for name in ("Cross-Origin-Opener-Policy", "Cross-Origin-Embedder-Policy", "Content-Security-Policy"):
+        assert f"\n{name}: {HEADERS[name]}\n" in text
+
+
 def test_models_come_from_the_package(address):
     with urllib.request.urlopen(f"{address}/models/v2.onnx?x=1", timeout=10) as answer:
         assert answer.read() == (WEIGHTS / "v2.onnx").read_bytes()

@@ -5,7 +5,8 @@ import type { Face, Found } from "./types";
 export interface Photo {
   name: string;
   file: File;
-  picture?: ImageBitmap;
+  /** Once it has been decoded. The picture itself is not kept: 12 megapixels take 48 MB. */
+  thumbnail?: HTMLCanvasElement;
   found?: Found;
   error?: string;
 }
@@ -28,8 +29,8 @@ export function fillShelf(
     button.setAttribute("aria-pressed", String(photo === selected));
     button.title = photo.name;
     button.setAttribute("aria-label", photo.error ? `${photo.name}, ${photo.error}` : photo.name);
-    if (photo.error && !photo.picture) button.textContent = "not readable";
-    else if (photo.picture && !button.firstElementChild) button.append(thumbnail(photo.picture));
+    if (photo.error && !photo.thumbnail) button.textContent = "not readable";
+    else if (photo.thumbnail && !button.firstElementChild) button.append(photo.thumbnail);
     return item;
   });
   if (items.length !== list.children.length || items.some((item, i) => item !== list.children[i]))
@@ -56,7 +57,8 @@ function newItem(photo: Photo, select: (photo: Photo) => void): HTMLLIElement {
   return item;
 }
 
-function thumbnail(picture: ImageBitmap): HTMLCanvasElement {
+/** A small copy for the row of photos. */
+export function thumbnail(picture: ImageBitmap): HTMLCanvasElement {
   const canvas = document.createElement("canvas");
   const scale = Math.min(1, (2 * THUMBNAIL) / picture.height);
   canvas.width = Math.max(1, Math.round(picture.width * scale));

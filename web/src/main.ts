@@ -2,7 +2,7 @@
 
 import { Camera } from "./camera";
 import { DetectorClient } from "./client";
-import { fillShelf, fillTable, type Photo } from "./lists";
+import { fillShelf, fillTable, type Photo, thumbnail } from "./lists";
 import { keepOffline } from "./offline";
 import { blurred, download, toJson } from "./save";
 import type { Detections, Engine, Found, ModelEntry } from "./types";
@@ -23,6 +23,8 @@ const view = new View(get("picture"), get("overlay"));
 const camera = new Camera(get("video"));
 const photos: Photo[] = [];
 let selected: Photo | undefined;
+/** The photo on the canvas, which comes a little after it was selected. */
+let displayed: Photo | undefined;
 let models: ModelEntry[] = [];
 let ready: Promise<unknown> = Promise.resolve();
 /** Grows when a setting makes the answers under way worthless. */
@@ -56,7 +58,8 @@ async function addFiles(list: Iterable<File>): Promise<void> {
   if (added.length === 0) return;
   stopCamera();
   photos.push(...added);
-  select(added[0]);
+  selected = added[0];
+  render();
   await lookAtAll();
 }
 
@@ -73,34 +76,54 @@ async function lookAtAll(): Promise<void> {
   }
 }
 
+const decoded = (photo: Photo): Promise<ImageBitmap> =>
+  createImageBitmap(photo.file, { imageOrientation: "from-image" });
+
+/** Looks at one photo; when a newer round has begun, its answer and its error are dropped. */
 async function lookAt(photo: Photo, mine: number): Promise<void> {
+  let picture: ImageBitmap;
   try {
-    photo.picture ??= await createImageBitmap(photo.file, { imageOrientation: "from-image" });
+    picture = await decoded(photo);
   } catch {
     photo.error = "not a picture that this browser can decode";
     return;
   }
-  if (photo === selected) view.show(photo.picture);
   try {
+    photo.thumbnail ??= thumbnail(picture);
+    display(photo, picture);
     await ready;
-    const found = await detector.detect(await createImageBitmap(photo.picture), Number(size.value));
+    if (mine !== round) return;
+    const found = await detector.detect(picture, Number(size.value));
     if (mine === round) photo.found = found;
   } catch (error) {
-    photo.error = (error as Error).message;
+    if (mine === round) photo.error = (error as Error).message;
+  } finally {
+    picture.close();
   }
 }
 
-function select(photo: Photo): void {
+/** Draws the photo if it is still the selected one and not drawn yet. */
+function display(photo: Photo, picture: ImageBitmap): void {
+  if (photo !== selected || photo === displayed || camera.running) return;
+  displayed = photo;
+  view.show(picture);
+}
+
+async function select(photo: Photo): Promise<void> {
   selected = photo;
-  if (photo.picture) view.show(photo.picture);
+  render();
+  if (!photo.thumbnail || photo === displayed) return;
+  const picture = await decoded(photo);
+  display(photo, picture);
+  picture.close();
   render();
 }
 
 /** Brings the page in line with the selected photo and the slider. */
 function render(): void {
   get("threshold-value").textContent = Number(threshold.value).toFixed(2);
-  get("stage").hidden = !camera.running && !selected?.picture;
-  fillShelf(get("photos"), camera.running ? [] : photos, selected, select);
+  get("stage").hidden = !camera.running && !selected?.thumbnail;
+  fillShelf(get("photos"), camera.running ? [] : photos, selected, (photo) => void select(photo).catch(complain));
   get("shelf").hidden = camera.running || photos.length < 2;
   jsonButton.disabled = camera.running || !photos.some(({ found, error }) => found ?? error);
   blurButton.disabled = camera.running || !selected?.found;
@@ -112,7 +135,7 @@ function render(): void {
 
 function present(found: Found, name: string): void {
   const faces = shown(found);
-  view.mark(faces);
+  view.mark(camera.running || displayed === selected ? faces : undefined);
   fillTable(get("rows"), faces.faces);
   get("faces").hidden = faces.faces.length === 0;
   get("timing").hidden = false;
@@ -143,6 +166,7 @@ async function lookAtFrame(frame: ImageBitmap): Promise<void> {
   const copy = await createImageBitmap(frame);
   const found = await detector.detect(copy, Number(size.value) || Math.max(frame.width, frame.height));
   if (camera.running) {
+    displayed = undefined;
     view.show(frame);
     present(found, "the camera");
   }
@@ -153,13 +177,16 @@ function stopCamera(): void {
   camera.stop();
   cameraButton.setAttribute("aria-pressed", "false");
   say("");
-  if (selected) select(selected);
+  if (selected) void select(selected).catch(complain);
   else render();
 }
 
 async function saveBlurred(): Promise<void> {
-  if (selected?.picture && selected.found)
-    download(...(await blurred(selected.picture, shown(selected.found), selected.name)));
+  if (!selected?.found) return;
+  const { name, found } = selected;
+  const picture = await decoded(selected);
+  download(...(await blurred(picture, shown(found), name)));
+  picture.close();
 }
 
 function saveJson(): void {
@@ -170,7 +197,7 @@ function saveJson(): void {
 }
 
 function again(): void {
-  for (const photo of photos) if (photo.picture) delete photo.found, delete photo.error;
+  for (const photo of photos) if (photo.thumbnail) delete photo.found, delete photo.error;
   void lookAtAll();
 }
 

@@ -7,24 +7,20 @@ import type { Plugin } from "vite";
 
 import { readModels } from "./models.ts";
 
-/** The browser itself refuses to send anything elsewhere. */
-const POLICY = [
-  "default-src 'self'",
-  "script-src 'self' 'wasm-unsafe-eval'",
-  "img-src 'self' blob: data:",
-  "media-src 'self' blob:",
-  "worker-src 'self'",
-  "connect-src 'self'",
-  "form-action 'none'",
-  "base-uri 'none'",
-].join("; ");
+/** The browser itself refuses to send anything elsewhere; `featherface web` sends the same as a header. */
+export const readPolicy = (repository: string): string =>
+  readFileSync(join(repository, "src/featherface/web/policy.txt"), "utf8").trim().split("\n").join("; ");
 
 export function featherface(repository: string): Plugin {
   return {
     name: "featherface",
     apply: "build",
     transformIndexHtml: () => [
-      { tag: "meta", attrs: { "http-equiv": "Content-Security-Policy", content: POLICY }, injectTo: "head-prepend" },
+      {
+        tag: "meta",
+        attrs: { "http-equiv": "Content-Security-Policy", content: readPolicy(repository) },
+        injectTo: "head-prepend",
+      },
     ],
     generateBundle: {
       order: "post",

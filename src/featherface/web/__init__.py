@@ -13,7 +13,12 @@ from featherface.zoo import WEIGHTS
 
 PAGE = Path(__file__).parent / "dist"
 
+POLICY = "; ".join((Path(__file__).parent / "policy.txt").read_text(encoding="utf-8").splitlines())
+"""What the page may load and ask, which is nothing elsewhere; the build writes the same into the page itself."""
+
 HEADERS = {
+    # As a header, too: what the page says of itself holds for the page, not for the worker that has the photo.
+    "Content-Security-Policy": POLICY,
     # With these two the page is isolated from others, and browsers let its threads share memory.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",

@@ -1,6 +1,8 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, type Page, test } from "@playwright/test";
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 
 const EXAMPLES = new URL("../../../examples/", import.meta.url).pathname;
 const PORTRAIT = `${EXAMPLES}eileen_collins.jpg`;
@@ -61,6 +63,81 @@ test("the browser itself refuses to send anything elsewhere", async ({ page }) =
       }),
   );
   expect(blocked).toBe("connect-src");
+});
+
+for (const [place, mode] of [["page", "cors"], ["page", "no-cors"], ["worker", "cors"], ["worker", "no-cors"]] as const)
+  test(`another server gets nothing from the ${place} (${mode})`, async ({ page }) => {
+    let asked = 0;
+    const foreign = createServer((_, answer) => {
+      asked++;
+      answer.setHeader("Access-Control-Allow-Origin", "*");
+      answer.end();
+    });
+    await new Promise<void>((ready) => foreign.listen(0, "127.0.0.1", ready));
+    const url = `http://127.0.0.1:${(foreign.address() as AddressInfo).port}/leak`;
+    await open(page);
+    const send = ([url, mode]: readonly [string, RequestMode]): Promise<string> =>
+      fetch(url, { method: "POST", body: "photo", mode }).then(() => "sent", (error: Error) => error.name);
+    const what = [url, mode] as const;
+    const outcome = await (place === "page" ? page.evaluate(send, what) : page.workers()[0].evaluate(send, what));
+    foreign.close();
+    expect([outcome, asked]).toEqual(["TypeError", 0]);
+  });
+
+test("after the worker's crash the next photo is looked at all the same", async ({ page }) => {
+  await open(page);
+  await page.workers()[0].evaluate(() => void setTimeout(() => { throw new Error("boom"); }));
+  await expect.poll(() => page.workers().length).toBe(0);
+  await page.locator("#files").setInputFiles(PORTRAIT);
+  await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
+});
+
+test("pictures are not kept: all that were decoded are closed or handed to the worker", async ({ page }) => {
+  await page.addInitScript(() => {
+    const open = new Set<ImageBitmap>();
+    Object.assign(window, { openPictures: () => [...open].filter(({ width }) => width > 0).length });
+    const create = window.createImageBitmap.bind(window) as (source: ImageBitmapSource) => Promise<ImageBitmap>;
+    const counted = async (...args: Parameters<typeof create>): Promise<ImageBitmap> => {
+      const picture = await create(...args);
+      open.add(picture);
+      return picture;
+    };
+    Object.assign(window, { createImageBitmap: counted });
+  });
+  await open(page);
+  await page.locator("#files").setInputFiles([PORTRAIT, SHEET]);
+  const shelf = page.getByRole("region", { name: "Your photos" }).getByRole("button");
+  await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
+  await shelf.nth(1).click();
+  await expect(page.getByRole("img", { name: /The photo, with \d+ faces/ })).toBeVisible();
+  await shelf.nth(0).click();
+  await expect(page.getByRole("img", { name: "The photo, with 1 face" })).toBeVisible();
+  await saved(page, "Save with faces blurred");
+  await expect.poll(() => page.evaluate(() => (window as unknown as { openPictures(): number }).openPictures())).toBe(0);
+});
+
+test("an error that comes after the size was changed is not the new answer's", async ({ page }) => {
+  await page.addInitScript(() => {
+    const { postMessage } = Worker.prototype;
+    let late = true;
+    Worker.prototype.postMessage = function (this: Worker, message: { id: number; kind: string }, ...rest: [never]) {
+      if (!late || message.kind !== "detect") return postMessage.call(this, message, ...rest);
+      late = false;
+      const data = { id: message.id, error: "too late" };
+      setTimeout(() => {
+        this.dispatchEvent(new MessageEvent("message", { data }));
+        document.title = "too late";
+      }, 3000);
+    };
+  });
+  await open(page);
+  await page.locator("#files").setInputFiles(PORTRAIT);
+  await expect(page.getByRole("status")).toHaveText(/Looking at/);
+  await page.getByLabel("Look at").selectOption("640");
+  await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
+  await expect(page).toHaveTitle("too late");
+  await page.getByLabel("Least score").fill("0.4");
+  await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
 });
 
 test("threads are there, because the page is isolated", async ({ page }) => {
