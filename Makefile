@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow check docs web web-test clean
+.PHONY: demo test test-slow check docs web web-unit web-e2e web-test clean
 
 demo: $(VENV)/.core
 	$(BIN)/featherface detect examples --save out
@@ -28,9 +28,15 @@ docs: $(VENV)/.dev
 web: web/node_modules/.installed
 	cd web && npm run build
 
-web-test: web $(VENV)/.core
+# Vite and Vitest need Node.js alone, Playwright a Chromium, too.
+web-unit: web
+	cd web && npm test
+
+web-e2e: web $(VENV)/.core
 	@command -v $${CHROMIUM:-/usr/bin/chromium} >/dev/null || { echo "no Chromium: apt-get install chromium, or set CHROMIUM to its path"; exit 1; }
-	cd web && npm test && FEATHERFACE=$${FEATHERFACE:-../$(BIN)/featherface} npm run e2e
+	cd web && FEATHERFACE=$${FEATHERFACE:-../$(BIN)/featherface} npm run e2e
+
+web-test: web-unit web-e2e
 
 web/node_modules/.installed: web/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing; the page needs Node.js 20.19 or newer"; exit 1; }
