@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from featherface import Detector
 from featherface.anonymise import Style, bridge, hide
+from featherface.anonymise.look import THRESHOLD
 from featherface.video import UNTRACKED, open_video, open_writer, tracked_frames
 
 Found = list[tuple[NDArray[np.float32], NDArray[np.int64]]]
@@ -55,13 +56,13 @@ def main() -> None:
 
 def find(video: str) -> tuple[Found, float]:
     """What is where in each frame, and frames a second. The low score hides a poster rather than show a face."""
-    detector = Detector(score_threshold=0.3)
+    detector = Detector(score_threshold=THRESHOLD)
     with open_video(video) as reader:
         frames = tracked_frames(
             reader.frames(),
             reader.source,
             lambda frame: detector.detect(frame.image),
-            detector.score_threshold,
+            start=THRESHOLD,
         )
         found = [(tracked.found.boxes, tracked.ids) for _, tracked in frames]
         return found, float(reader.source.rate)

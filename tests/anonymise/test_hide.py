@@ -140,6 +140,7 @@ def test_an_untracked_face_is_hidden_in_its_frame_and_next_to_it():
 
 
 @given(st.sets(st.integers(0, 30), min_size=1), st.integers(0, 8), st.integers(0, 8))
+@settings(deadline=None)
 def test_every_sighting_is_always_hidden(frames, gap, margin):
     found = track({f: 3.0 * f for f in frames}, 31)
     for frame, regions in enumerate(bridge(found, gap, margin)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -80,8 +81,12 @@ def anonymise(
         typer.Option(help="For image: a picture, such as an emoji's PNG.", rich_help_panel=_LOOKS),
     ] = None,
     score_threshold: Annotated[
-        float, typer.Option(help="Hide what has at least this score; low, because a missed face costs more.")
-    ] = 0.3,
+        float | None,
+        typer.Option(
+            help="Hide what has at least this score; low, because a missed face costs more.",
+            show_default="0.3",
+        ),
+    ] = None,
     model: Annotated[str, typer.Option(help="A shipped model or a model file.")] = "v2",
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Keep EXIF, GPS, XMP and tags; never the thumbnail.")
@@ -110,8 +115,9 @@ def anonymise(
 ) -> None:
     """Hide the faces in photos and videos. Exit code 0 only when every input was done and no check failed."""
     from featherface.anonymise import Style, load_cover
+    from featherface.anonymise.look import THRESHOLD
     from featherface.cli.inputs import expand
-    from featherface.cli.media import VIDEO_SUFFIXES
+    from featherface.cli.media import VIDEO_SUFFIXES, refuse_overwriting, targets, tidy_when_stopped
     from featherface.detector import Detector
     from featherface.images import IMAGE_SUFFIXES
 
@@ -127,15 +133,20 @@ def anonymise(
         parse_colour(colour),
         cover,
     )
-    detector = Detector(model, score_threshold, threads=threads)
-    job = Job(detector, style, save, keep_metadata, check, every, bridge, margin, quiet)
     found = expand(inputs, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
-    originals = {Path(item.path).resolve() for item in found if item.path != "-"}
+    results = targets(save, found)
+    originals = [Path(item.path) for item in found if item.path != "-"]
+    if image is not None:
+        originals.append(image)
+    refuse_overwriting({"--json": json}, [*originals, *results, model])
+    detector = Detector(model, THRESHOLD if score_threshold is None else score_threshold, threads=threads)
+    job = Job(detector, style, save, keep_metadata, check, every, bridge, margin, quiet)
     outcomes: list[Outcome] = []
     try:
-        for item in found:
-            outcomes.append(_one(job, item, originals))
-            _tell(outcomes[-1], quiet or json == "-")
+        with tidy_when_stopped():
+            for item, target in zip(found, results, strict=True):
+                outcomes.append(_one(job, item, target, originals))
+                _tell(outcomes[-1], quiet or json == "-")
     finally:
         if json is not None:
             _write_report(json, outcomes)
@@ -153,7 +164,7 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _one(job: Job, item: Input, originals: set[Path]) -> Outcome:
+def _one(job: Job, item: Input, target: Path, originals: Sequence[Path]) -> Outcome:
     from featherface.cli.media import VIDEO_SUFFIXES
 
     try:
@@ -162,17 +173,17 @@ def _one(job: Job, item: Input, originals: set[Path]) -> Outcome:
         if Path(item.path).suffix.lower() in VIDEO_SUFFIXES:
             from featherface.cli.anonymise_video import anonymise_video
 
-            return anonymise_video(job, item, _guarded(job.save / item.output, originals))
-        return _photo(job, item, originals)
+            return anonymise_video(job, item, _guarded(target, originals))
+        return _photo(job, item, _guarded(target, originals))
     except ConfigError:
         raise
     except (FeatherFaceError, MemoryError) as error:
         return Outcome(item.path, error=str(error) or f"{item.path}: not enough memory")
     except OSError as error:
-        return Outcome(item.path, error=f"{job.save / item.output}: cannot be written ({error.strerror})")
+        return Outcome(item.path, error=f"{target}: cannot be written ({error.strerror})")
 
 
-def _photo(job: Job, item: Input, originals: set[Path]) -> Outcome:
+def _photo(job: Job, item: Input, target: Path) -> Outcome:
     from featherface.anonymise import anonymise_bytes, check, grown
     from featherface.atomic import write_bytes
     from featherface.errors import ImageError
@@ -184,12 +195,9 @@ def _photo(job: Job, item: Input, originals: set[Path]) -> Outcome:
     except OSError as error:
         raise ImageError(f"{item.path}: {(error.strerror or str(error)).lower()}") from error
     done = anonymise_bytes(
-        data, item.path, item.output.suffix, job.detector, job.style, keep_metadata=job.keep_metadata
+        data, item.path, target.suffix, job.detector, job.style, keep_metadata=job.keep_metadata
     )
-    target = job.save / item.output
-    if done.suffix != target.suffix.lower():
-        target = target.with_name(target.name + done.suffix)
-    write_bytes(_guarded(target, originals), done.data)
+    write_bytes(target, done.data)
     if not job.check:
         return Outcome(item.path, str(target), len(done.boxes))
     result = decode_image(target.read_bytes(), str(target))
@@ -203,11 +211,11 @@ def checked(path: str, target: Path, hidden: int, seen: Check) -> Outcome:
     return Outcome(path, str(target), hidden, seen.visible.to_dict(), len(seen.covered))
 
 
-def _guarded(target: Path, originals: set[Path]) -> Path:
+def _guarded(target: Path, originals: Sequence[Path]) -> Path:
     """The target, unless it is one of the inputs."""
-    if target.resolve() in originals or (
-        target.exists() and any(original.exists() and target.samefile(original) for original in originals)
-    ):
+    from featherface.cli.media import same_file
+
+    if any(same_file(target, original) for original in originals):
         raise FeatherFaceError(
             f"{target}: is an original, which is never overwritten; name another --save folder"
         )

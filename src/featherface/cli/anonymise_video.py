@@ -22,15 +22,12 @@ def anonymise_video(job: Job, item: Input, target: Path) -> Outcome:
     from featherface.anonymise import bridge
     from featherface.cli.anonymise import Outcome
     from featherface.cli.media import need_video
-    from featherface.video.write import WRITABLE
 
     need_video()
-    if target.suffix.lower() not in WRITABLE:
-        target = target.with_name(target.name + ".mp4")
     found, rate = _find(job, item.path)
     frames = [max(1, round(seconds * rate)) if seconds else 0 for seconds in (job.bridge, job.margin)]
     # Faces that come or go between two looks are only seen at one of them.
-    hidden = bridge(found, frames[0], max(frames[1], job.every), near=job.every)
+    hidden = bridge(found, max(frames[0], job.every - 1), max(frames[1], job.every), near=job.every)
     _hide(job, item.path, target, hidden)
     count = sum(len(boxes) for boxes in hidden)
     outcome = Outcome(item.path, str(target), count)
@@ -49,7 +46,9 @@ def _find(job: Job, path: str) -> tuple[list[tuple[NDArray[np.float32], NDArray[
     with open_video(path) as reader, frames_bar("finding", reader.source.frames, job.quiet) as advance:
         found = []
         with ahead(reader.frames(), _AHEAD) as upcoming:
-            for _, tracked in follow(upcoming, reader, job.detector, job.every):
+            # Whatever is hidden starts a track, which lasts for as long as it may be bridged.
+            start, lost = job.detector.score_threshold, max(1.0, job.bridge)
+            for _, tracked in follow(upcoming, reader, job.detector, job.every, start=start, lost=lost):
                 found.append((tracked.found.boxes, tracked.ids))
                 advance()
         return found, float(reader.source.rate)

@@ -1,10 +1,19 @@
-"""Which inputs are videos, and whether the extra that reads them is there."""
+"""Which inputs are videos, whether the extra that reads them is there, and where results may go."""
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from featherface.errors import MissingExtraError
+from featherface.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from featherface.cli.inputs import Input
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -32,3 +41,74 @@ def need_video() -> None:
     for package, module in (("PyAV", "av"), ("trackers", "trackers")):
         if find_spec(module) is None:
             raise MissingExtraError(package, "video")
+
+
+def targets(save: Path, inputs: Sequence[Input]) -> list[Path]:
+    """The file in the folder `save` that each input becomes; no two are the same, in whatever case.
+
+    A format that cannot be written gets the suffix of one that can, so that only here is it known which names
+    are taken.
+    """
+    taken: set[str] = set()
+    result = []
+    for item in inputs:
+        output = _with_writable_suffix(item.output)
+        candidate, number = output, 2
+        while str(candidate).casefold() in taken:
+            candidate = output.with_name(f"{output.stem}-{number}{output.suffix}")
+            number += 1
+        taken.add(str(candidate).casefold())
+        result.append(save / candidate)
+    return result
+
+
+def refuse_overwriting(outputs: Mapping[str, str | Path | None], inputs: Iterable[str | Path]) -> None:
+    """Raises ConfigError when an output is one of the inputs, or a folder, or when two outputs are one file.
+
+    `outputs` has what each option names; `-` is standard output. Before anything is written, because then it
+    would be too late.
+    """
+    named = [(option, Path(path)) for option, path in outputs.items() if path is not None]
+    read = [Path(path) for path in inputs]
+    for number, (option, path) in enumerate(named):
+        if str(path) != "-" and any(same_file(path, other) for other in read):
+            raise ConfigError(f"{option} {path}: is an input, which is never overwritten")
+        if path.is_dir():
+            raise ConfigError(f"{option} {path}: is a folder, not a file")
+        for other_option, other in named[:number]:
+            if same_file(path, other):
+                raise ConfigError(f"{option} {path}: {other_option} names the same file")
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, which need not exist."""
+    try:
+        return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+    except OSError:
+        return False  # what is wrong with the path is said by what reads or writes it
+
+
+@contextmanager
+def tidy_when_stopped() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does: by an exception, on whose way half-written files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set what a signal does
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _with_writable_suffix(output: Path) -> Path:
+    suffix = output.suffix.lower()
+    if suffix not in VIDEO_SUFFIXES:
+        from featherface.anonymise.photo import WRITABLE as PHOTOS
+
+        return output if suffix in PHOTOS else output.with_name(f"{output.name}.png")
+    try:
+        from featherface.video.write import WRITABLE as VIDEOS
+    except ImportError:
+        return output  # without the extra no video is written at all
+    return output if suffix in VIDEOS else output.with_name(f"{output.name}.mp4")

@@ -58,7 +58,7 @@ def video(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
 ) -> None:
     """Find and follow the faces in a video. Time stamps, rotation and sound stay as they are."""
-    from featherface.cli.media import need_video
+    from featherface.cli.media import need_video, refuse_overwriting, tidy_when_stopped
     from featherface.detector import Detector
 
     need_video()
@@ -66,13 +66,14 @@ def video(
         raise ConfigError("--every and --frames must be at least 1")
     if show:
         need_window()
-    if save is not None and save.exists() and Path(source).exists() and save.samefile(source):
-        raise FeatherFaceError(f"{save}: is the input, which is never overwritten")
     from featherface.cli.progress import frames_bar
-    from featherface.video import Records, ahead, draw_tracked, open_video, open_writer
+    from featherface.video import Records, ahead, draw_tracked, open_video, open_writer, source_files
+
+    refuse_overwriting({"--save": save, "--json": json, "--csv": csv}, [*source_files(source), model])
 
     detector = Detector(model, score_threshold, threads=threads)
     with ExitStack() as stack:
+        stack.enter_context(tidy_when_stopped())
         reader = stack.enter_context(open_video(source))
         records = stack.enter_context(Records.open(reader.source, json, csv))
         writer = stack.enter_context(open_writer(save, reader)) if save is not None else None
@@ -101,6 +102,10 @@ def video(
         except KeyboardInterrupt:
             if not reader.source.live:
                 raise
+        # All that can fail comes before any of the files appears under its name.
+        records.finish()
+        if writer is not None:
+            writer.finish()
     if gone is not None:
         raise FeatherFaceError(f"{gone}; what came before is kept") from gone
     if not quiet and json != "-":
@@ -113,14 +118,17 @@ def follow(
     detector: Detector,
     every: int,
     long_side: int | None = None,
+    *,
+    start: float = 0.5,
+    lost: float = 1.0,
 ) -> Iterator[tuple[Frame, Tracked]]:
-    """Each frame with its faces and their tracks."""
+    """Each frame with its faces and their tracks; `start` and `lost` as in `Tracker`."""
     from featherface.video import tracked_frames
 
     def detect(frame: Frame) -> Detections:
         return detector.detect(frame.image, long_side=long_side)
 
-    return tracked_frames(upcoming, reader.source, detect, detector.score_threshold, every)
+    return tracked_frames(upcoming, reader.source, detect, every, start=start, lost=lost)
 
 
 def need_window() -> None:

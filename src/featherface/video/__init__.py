@@ -1,7 +1,7 @@
 """Moving pictures: read, tracked, drawn and written."""
 
 from featherface.video.ahead import ahead
-from featherface.video.read import Frame, Source, VideoReader, is_live, open_video
+from featherface.video.read import Frame, Source, VideoReader, is_live, open_video, source_files
 from featherface.video.records import Records
 from featherface.video.track import UNTRACKED, Tracked, Tracker, tracked_frames
 from featherface.video.write import VideoWriter, draw_tracked, open_writer
@@ -20,5 +20,6 @@ __all__ = [
     "is_live",
     "open_video",
     "open_writer",
+    "source_files",
     "tracked_frames",
 ]

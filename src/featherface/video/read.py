@@ -58,10 +58,12 @@ class Source:
 
 
 class VideoReader:
-    """An open video. `audio` are its audio streams, whose packets `frames` hands to a listener."""
+    """An open video. `tags` are those of its pictures' stream, such as the title; `audio` are its audio streams,
+    whose packets `frames` hands to a listener."""
 
     def __init__(self, source: Source, container: Any, stream: Any) -> None:
         self.source, self._container, self._stream = source, container, stream
+        self.tags: dict[str, str] = {} if stream is None else dict(stream.metadata)
         self.audio: list[Any] = [] if container is None else list(container.streams.audio)
 
     def frames(self, on_audio: Callable[[Any], None] | None = None) -> Iterator[Frame]:
@@ -90,10 +92,12 @@ class VideoReader:
         source, declared = self.source, int(self._stream.frames or 0)
         if source.live and not source.name.startswith(("http:", "https:")):
             raise VideoError(f"{source.name}: went away after {count} frames")
-        if packets < declared:
+        # AVI declares how long it shows, in frames, of which some may have been dropped: no packets are theirs.
+        avi = self._container.format.name == "avi"
+        if packets < declared and not avi:
             raise VideoError(f"{source.name}: truncated, {packets} of {declared} frames are there")
-        stated = _stated_seconds(self._stream)
-        if stated is not None and last is not None:
+        stated = float(declared * source.time_base) if avi else _stated_seconds(self._stream)
+        if stated and last is not None:
             start = self._stream.start_time or 0
             end = float((last - start) * source.time_base) + float(2 / source.rate)
             if end < stated - max(0.5, 0.02 * stated):
@@ -230,6 +234,11 @@ def _stated_seconds(stream: Any) -> float | None:
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     except ValueError:
         return None
+
+
+def source_files(name: str) -> list[Path]:
+    """The files that `open_video` reads from: none for cameras and streams."""
+    return [] if is_live(name) else _stills(name) or [Path(name)]
 
 
 def _stills(name: str) -> list[Path] | None:

@@ -1,9 +1,9 @@
 """Which face is which from frame to frame: the only file that knows the tracking library.
 
 ByteTrack (Zhang 2022) as in Roboflow's `trackers`, to which supervision moved its own: Apache-2.0, maintained,
-numpy and scipy only at run time, takes time stamps, so that a variable frame rate does no harm. ByteTrack needs
-no second network: faces in a video overlap from one frame to the next, and its second round picks up faces
-whose score drops while they turn or blur.
+numpy and scipy only at run time. ByteTrack needs no second network: faces in a video overlap from one frame to
+the next, and its second round picks up faces whose score drops while they turn or blur. It counts frames: where
+the frame rate varies, seconds are those of the average rate, and a face is still expected in the next frame.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from featherface.video.read import Frame, Source
 UNTRACKED = -1
 """The id of a face that belongs to no track (yet)."""
 
-# A track survives this long without being seen.
-_LOST_SECONDS = 1.0
-
 
 @dataclass(frozen=True, eq=False)
 class Tracked:
@@ -37,20 +34,23 @@ class Tracked:
 
 
 class Tracker:
-    """Follows the faces of one video. MissingExtraError when the library is not installed."""
+    """Follows the faces of one video. MissingExtraError when the library is not installed.
 
-    def __init__(self, rate: float, score_threshold: float) -> None:
+    A face of score `start` or more starts a track, which survives `lost` seconds without being seen.
+    """
+
+    def __init__(self, rate: float, *, start: float = 0.5, lost: float = 1.0) -> None:
         try:
             from trackers import ByteTrackTracker
         except ImportError as error:
             raise MissingExtraError("trackers", "video") from error
         self._tracker = ByteTrackTracker(
-            lost_track_buffer=round(_LOST_SECONDS * 30),  # it counts at 30 frames a second, whatever the rate
+            lost_track_buffer=round(lost * 30),  # it counts at 30 frames a second, whatever the rate
             frame_rate=max(rate, 1.0),
-            track_activation_threshold=max(0.5, score_threshold),
+            track_activation_threshold=start,
             minimum_consecutive_frames=1,
             minimum_iou_threshold=0.1,
-            high_conf_det_threshold=max(0.5, score_threshold),
+            high_conf_det_threshold=start,
         )
 
     def update(self, found: Detections) -> NDArray[np.int64]:
@@ -68,15 +68,17 @@ def tracked_frames(
     frames: Iterator[Frame],
     source: Source,
     detect: Callable[[Frame], Detections],
-    score_threshold: float,
     every: int = 1,
+    *,
+    start: float = 0.5,
+    lost: float = 1.0,
 ) -> Iterator[tuple[Frame, Tracked]]:
     """Each frame with its faces; `detect` looks at every `every`th one and at the last.
 
-    Between two looks a track's faces are put on the straight line from one to the other, for which that many
-    frames are held back.
+    `start` and `lost` as in `Tracker`. Between two looks a track's faces are put on the straight line from one to
+    the other, for which that many frames are held back.
     """
-    tracker = Tracker(float(source.rate) / every, score_threshold)
+    tracker = Tracker(float(source.rate) / every, start=start, lost=lost)
     before: Tracked | None = None
     waiting: list[Frame] = []
     for frame in frames:

@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +26,57 @@ _CODECS = {
     ".m4v": _H264,
     ".mov": _H264,
     ".mkv": _H264,
-    ".avi": _H264,
     ".ts": _H264,
     ".webm": ("libvpx-vp9", {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}),
 }
 WRITABLE = frozenset(_CODECS)
-"""Formats of the file that is written; it says by its suffix which one."""
+"""Formats of the file that is written; it says by its suffix which one. AVI is none: it has no time stamps."""
+# These cannot say that pictures are to be turned for showing.
+_NO_ROTATION = frozenset({".ts"})
+# What MP4 and MOV have fields for; anything else, such as QuickTime's make and place, needs a list of its own.
+_PLAIN_TAGS = (
+    {
+        "title",
+        "artist",
+        "album_artist",
+        "composer",
+        "album",
+        "date",
+        "comment",
+        "genre",
+        "copyright",
+        "grouping",
+    }
+    | {
+        "lyrics",
+        "description",
+        "synopsis",
+        "show",
+        "episode_id",
+        "network",
+        "keywords",
+        "location",
+        "location-eng",
+    }
+    | {"encoder", "encoded_by", "creation_time", "major_brand", "minor_version", "compatible_brands"}
+)
 _AHEAD = 4
 
 
 class VideoWriter:
     """Takes frames and audio packets, encodes in a thread of its own; see `open_writer`."""
 
-    def __init__(self, container: Any, reader: VideoReader, suffix: str) -> None:
-        self._container, self._source = container, reader.source
+    def __init__(self, container: Any, reader: VideoReader, path: Path, keep_metadata: bool) -> None:
+        self._container, self._source, self._path = container, reader.source, path
+        suffix = path.suffix.lower()
+        self._rotation = 0 if suffix in _NO_ROTATION else reader.source.rotation
         self._stream = self._video_stream(suffix)
         self._audio = {s.index: container.add_stream_from_template(s) for s in reader.audio}
+        if keep_metadata:
+            container.metadata.update(reader.source.metadata)
+            self._stream.metadata.update(_tags(reader.tags))
+            for stream in reader.audio:
+                self._audio[stream.index].metadata.update(_tags(stream.metadata))
         self._durations: dict[int, int] = {}
         self._line: queue.Queue[Any] = queue.Queue(_AHEAD + 60)
         self._slots = threading.Semaphore(_AHEAD)
@@ -59,10 +94,14 @@ class VideoWriter:
         self._put(packet)
 
     def finish(self) -> None:
-        """Waits until all is written; raises what went wrong on the way."""
+        """Waits until all is written, after which nothing more can be; VideoError when something went wrong."""
+        if not self._thread.is_alive() and self._failure is None:
+            return
         self._put(None)
         self._thread.join()
         self._raise_failure()
+        with _named(self._path):
+            self._container.close()
 
     def abandon(self) -> None:
         """Stops without caring for the rest."""
@@ -71,7 +110,9 @@ class VideoWriter:
             try:
                 self._line.put(None, timeout=0.1)
             except queue.Full:
-                self._line.get_nowait()
+                # It may have become empty since; whatever went wrong before matters more.
+                with suppress(queue.Empty):
+                    self._line.get_nowait()
             self._thread.join(0.1)
 
     def _put(self, item: Any) -> None:
@@ -80,7 +121,8 @@ class VideoWriter:
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            raise self._failure
+            with _named(self._path):
+                raise self._failure
 
     def _work(self) -> None:
         while True:
@@ -107,7 +149,7 @@ class VideoWriter:
             self._container.mux(item)
 
     def _frame(self, image: Image, pts: int) -> Any:
-        stored = np.rot90(image, -self._source.rotation // 90) if self._source.rotation else image
+        stored = np.rot90(image, -self._rotation // 90) if self._rotation else image
         height, width = stored.shape[:2]
         if height % 2 or width % 2:  # 4:2:0 has no odd sides; the last row or column is doubled
             stored = np.pad(stored, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
@@ -133,7 +175,7 @@ class VideoWriter:
         stream = self._container.add_stream(
             codec, rate=source.rate.limit_denominator(100_000), options=options
         )
-        turned = source.rotation % 180 != 0
+        turned = self._rotation % 180 != 0
         width, height = (source.height, source.width) if turned else (source.width, source.height)
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
@@ -143,9 +185,11 @@ class VideoWriter:
         for key, value in source.colour.items():
             setattr(stream.codec_context, key, value)
         if source.aspect is not None:
-            stream.codec_context.sample_aspect_ratio = source.aspect
-        if source.rotation:
-            stream.set_display_rotation(source.rotation)
+            # Of a stored pixel: it lies on its other side where the picture is turned here and not for showing.
+            aside = (source.rotation - self._rotation) % 180 != 0
+            stream.codec_context.sample_aspect_ratio = 1 / source.aspect if aside else source.aspect
+        if self._rotation:
+            stream.set_display_rotation(self._rotation)
         return stream
 
 
@@ -156,29 +200,29 @@ def open_writer(
     """A writer for a video like the reader's; the file appears under its name when all of it is written.
 
     Raises ConfigError for a suffix that is not in WRITABLE, VideoError when it cannot be written or cannot
-    hold the source's sound; then the partial file is gone.
+    hold the source's sound; then the partial file is gone, as it is when the caller raises something.
     """
     path = Path(target)
     suffix = path.suffix.lower()
     if suffix not in WRITABLE:
-        raise ConfigError(f"{path}: videos are written as {', '.join(sorted(WRITABLE))}")
-    try:
-        with (
-            atomic_path(path) as temporary,
-            av.open(str(temporary), "w", options=_muxer(suffix)) as container,
-        ):
-            if keep_metadata:
-                container.metadata.update(reader.source.metadata)
-            writer = VideoWriter(container, reader, suffix)
-            try:
-                yield writer
-                writer.finish()
-            except BaseException:
-                writer.abandon()
-                raise
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise VideoError(f"{path}: cannot be written ({reason}); the partial file was removed") from error
+        reason = " (AVI has no time stamps and no rotation)" if suffix == ".avi" else ""
+        raise ConfigError(f"{path}: videos are written as {', '.join(sorted(WRITABLE))}{reason}")
+    with ExitStack() as stack:
+        with _named(path):
+            temporary = stack.enter_context(atomic_path(path))
+            tags = reader.source.metadata if keep_metadata else {}
+            container = av.open(str(temporary), "w", options=_muxer(suffix, tags))
+        stack.callback(_close, container)
+        with _named(path):
+            writer = VideoWriter(container, reader, path, keep_metadata)
+        try:
+            yield writer
+            writer.finish()
+        except BaseException:
+            writer.abandon()
+            raise
+        with _named(path):
+            stack.close()
 
 
 def draw_tracked(image: Image, tracked: Tracked) -> Image:
@@ -187,5 +231,27 @@ def draw_tracked(image: Image, tracked: Tracked) -> Image:
     return draw_detections(image, tracked.found, labels)
 
 
-def _muxer(suffix: str) -> dict[str, str]:
-    return {"movflags": "+faststart"} if suffix in (".mp4", ".m4v", ".mov") else {}
+def _muxer(suffix: str, tags: dict[str, str]) -> dict[str, str]:
+    if suffix not in (".mp4", ".m4v", ".mov"):
+        return {}
+    return {"movflags": "+faststart" + ("" if _PLAIN_TAGS.issuperset(tags) else "+use_metadata_tags")}
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    """A stream's language and title; the rest tells how the source was written."""
+    return {key: value for key, value in tags.items() if key.lower() in ("language", "title", "name")}
+
+
+def _close(container: Any) -> None:
+    with suppress(av.error.FFmpegError, OSError, ValueError):  # of a run that has failed already
+        container.close()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What goes wrong inside is told as a VideoError that names the file."""
+    try:
+        yield
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise VideoError(f"{path}: cannot be written ({reason}); the partial file was removed") from error
