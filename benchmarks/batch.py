@@ -4,8 +4,8 @@
         --plot docs/images/scale.png
 
 PHOTOS and --output may be URLs, so that the store's requests are in every measured second. First every shard of
-the photos is done once by the real worker in this process, each timed; and the plan of very many pictures is
-made. Then whole runs of both engines, starting of processes included.
+the photos is done once by the real worker in this process, each timed; and the driver plans 200,000 pictures, which
+is told for a million. Then whole runs of both engines, starting of processes included.
 
 --simulate keeps Ray Data's scheduler, set up by the same function as a real run, and a real driver. A worker does
 nothing but sleep as long as measured shards took: sums of them, drawn by chance, of about --shard-seconds. Up to 64
@@ -116,7 +116,7 @@ def planning(folder: str) -> float:
     source.write_text("".join(f"s3://album/{i // 1000:06d}/{i:09d}.jpg\n" for i in range(PLANNED)))
     output = f"{folder}/plan"
     began = time.perf_counter()
-    extend_plan(output, Identity(str(source), None, "v2", "", {}), None)
+    extend_plan(output, Identity(str(source), str(source), folder, None, "v2", "", {}), None)
     return (time.perf_counter() - began) * 1e6 / PLANNED
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("fsspec", reason="the batch extra is not installed")
 import pyarrow.parquet as pq
 
 from featherface.batch.run import Request, Summary, run
-from featherface.batch.work import Worker
+from featherface.batch.work import start
 
 COUNT = 24
 
@@ -47,7 +47,7 @@ def batch():
 
     def go(source, output, **options) -> Summary:
         request = Request(str(source), str(output), **{"shard_size": 5, **options})
-        return run(request, lambda job, shards: map(Worker(job), shards), lambda done, total: None)
+        return run(request, lambda job, shards: map(start(job), shards), lambda done, total: None)
 
     yield go
     cv2.setNumThreads(threads)

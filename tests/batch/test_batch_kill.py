@@ -1,4 +1,7 @@
-"""Kill -9 at random moments, of the driver or of a worker: the output ends equal, row for row."""
+"""Kill -9 at random moments, of the driver or of a worker: the output ends equal, row for row.
+
+A kill counts when it met a shard in flight: begun, and not written.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +60,14 @@ def wait_until_gone(pids) -> None:
         time.sleep(0.05)
 
 
+def in_flight(output) -> set[str]:
+    """The shards that somebody has begun and not finished."""
+    begun = {p.name for p in output.glob("_started/*")}
+    return {name for name in begun if not (output / f"part-{name}.parquet").exists()}
+
+
 def disturbed(photos, output, at, whom) -> bool:
-    """One run with a kill after `at` seconds; whether the kill met a running process."""
+    """One run with a kill after `at` seconds; whether the kill met a shard in flight."""
     process = start(photos, output)
     try:
         process.wait(at)
@@ -68,12 +77,17 @@ def disturbed(photos, output, at, whom) -> bool:
             process.kill()
             process.communicate()
             wait_until_gone(workers)
-            return True
+            return bool(in_flight(output))
         if workers:
-            kill(random.choice(workers))
-        _, errors = process.communicate(timeout=120)
+            # Stopped first: what is in flight cannot be finished between the look and the kill.
+            victim = random.choice(workers)
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGSTOP)
+            met = bool(in_flight(output))
+            kill(victim)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-        return bool(workers)
+        return bool(workers) and met
     process.communicate()
     return False
 
@@ -86,25 +100,31 @@ def scenario(photos, folder, rows, kills, seed) -> None:
     assert process.returncode == 0, errors
     lasts = time.monotonic() - began
     expected = rows(folder / "undisturbed")
+    by_path = {row["path"]: row for row in expected}
     output = folder / "out"
     met = tries = 0
     while met < kills:
         tries += 1
-        assert tries < 10 * kills, "the kills never meet a running process"
+        assert tries < 20 * kills, "the kills never meet a shard in flight"
         whom = chance.choice(["driver", "driver", "worker"])
         met += disturbed(photos, output, chance.uniform(0.2, 1) * lasts, whom)
-        if output.is_dir() and len(list(output.glob("part-*"))) == len(expected) // 2 and met < kills:
-            assert rows(output) == expected
+        found = rows(output)
+        assert len({row["path"] for row in found}) == len(found), "no row is there twice"
+        assert found == [by_path[row["path"]] for row in found], "what is there is whole and right"
+        if len(found) == len(expected) and met < kills:
             shutil.rmtree(output)
     process = start(photos, output)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert rows(output) == expected
-    left = {p.name for p in output.rglob("*") if p.is_file()}
-    parts = {f"part-{i:06d}.parquet" for i in range(len(expected) // 2)}
-    assert left - {"_plan-000000.parquet", "_manifest.json", "_model.onnx"} == parts, (
-        "half-written files and marks are swept away"
-    )
+    nothing_is_left_over(output, len(expected) // 2)
+
+
+def nothing_is_left_over(output, shards) -> None:
+    """Neither half-written files nor marks nor the lock."""
+    parts = {f"part-{i:06d}.parquet" for i in range(shards)}
+    left = {str(p.relative_to(output)) for p in output.rglob("*")}
+    assert left == parts | {"_plan-000000.parquet", "_manifest.json", "_model.onnx"}
 
 
 def test_three_kills(photos, tmp_path, rows):

@@ -80,15 +80,17 @@ def test_a_picture_is_one_request_and_a_shard_at_most_sixteen(batch, bucket, mon
         return await whole(self, method, *arguments, **options)
 
     monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
-    counts = {}
+    counts, plans = {}, []
     for size in (4, 8):
         asked.clear()
         shards = batch("s3://album/photos", f"s3://album/out-{size}", shard_size=size).shards
         pictures = [name for name, key in asked if key.endswith(".jpg")]
         assert pictures == ["get_object"] * COUNT
         counts[shards] = len(asked)
+        plans.append([name for name, key in asked if "out-" in key and "/_plan-" in key and "get" in name])
     (few, least), (many, most) = sorted(counts.items())
     assert 0 < (most - least) / (many - few) <= 16
+    assert plans[0] == plans[1] and 0 < len(plans[0]) <= 3, "a plan is fetched once, not for each shard"
 
 
 def test_a_glob_in_a_bucket(batch, bucket, tmp_path):

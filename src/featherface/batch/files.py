@@ -50,10 +50,10 @@ def named(place: str) -> Iterator[None]:
         raise DataError(f"{place}: permission denied") from error
     except OSError as error:
         number = None if is_url(place) else error.errno
-        reason = os.strerror(number).lower() if number else _one_line(error)
+        reason = os.strerror(number).lower() if number else one_line(error)
         raise DataError(f"{place}: {reason}") from error
     except Exception as error:  # each of fsspec's back ends has errors of its own
-        raise DataError(f"{place}: {_one_line(error)}") from error
+        raise DataError(f"{place}: {one_line(error)}") from error
 
 
 def join(folder: str, name: str) -> str:
@@ -91,11 +91,17 @@ def parquet(place: str) -> Iterator[Any]:
 
     Arrow's own reading threads (pre-buffering) now and then abort a process that ends while they start.
     """
-    with opened(place) as handle:
-        try:
-            yield pq.ParquetFile(handle, pre_buffer=False)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{place}: not readable Parquet ({_one_line(error)})") from error
+    with opened(place) as handle, readable(place):
+        yield pq.ParquetFile(handle, pre_buffer=False)
+
+
+@contextmanager
+def readable(place: str) -> Iterator[None]:
+    """Turns what Arrow raises on reading into a DataError."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{place}: not readable Parquet ({one_line(error)})") from error
 
 
 def names(folder: str) -> set[str]:
@@ -119,14 +125,27 @@ def writing(folder: str, name: str) -> Iterator[Path]:
             with atomic_path(Path(place)) as path:
                 yield path
             return
-        with tempfile.TemporaryDirectory(prefix="featherface-") as own:
-            path = Path(own, name)
+        with temporary_folder() as own:
+            path = own / name
             yield path
             system, target = filesystem(place)
             passing = join(filesystem(join(folder, _TEMPORARY))[1], f"{uuid.uuid4().hex}-{name}")
             system.makedirs(passing.rsplit("/", 1)[0], exist_ok=True)
             system.put_file(str(path), passing)
             system.mv(passing, target)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder of this machine, for a while. DataError when there is no room for one."""
+    try:
+        own = tempfile.TemporaryDirectory(prefix="featherface-")
+    except OSError as error:
+        raise DataError(
+            f"no room for temporary files ({error.strerror or one_line(error)}); name another folder by TMPDIR"
+        ) from error
+    with own as folder:
+        yield Path(folder)
 
 
 def write(folder: str, name: str, data: bytes) -> None:
@@ -145,17 +164,17 @@ def exists(folder: str, name: str) -> bool:
         return bool(system.exists(path))
 
 
-def touch(folder: str, name: str) -> None:
-    """An empty file."""
+def touch(folder: str, name: str, content: bytes = b"") -> None:
+    """A small file, empty unless told otherwise, by as few requests as can be."""
     place = join(folder, name)
     with named(place):
         if is_url(folder):
             system, path = filesystem(place)
             system.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            system.pipe_file(path, b"")
+            system.pipe_file(path, content)
         else:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            Path(place).touch()
+            Path(place).write_bytes(content)
 
 
 def remove(folder: str, name: str) -> None:
@@ -184,5 +203,6 @@ def sweep(folder: str, below: str) -> None:
                 system.rm(path, recursive=True)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
+    """The first line of what an error says."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

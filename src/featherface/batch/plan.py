@@ -3,11 +3,14 @@
     OUTPUT/_manifest.json         the source, the model and the options of the run; counts of the shards done
     OUTPUT/_model.onnx            the model, from which every worker loads it
     OUTPUT/_plan-000000.parquet   the units of shards 0, 1, ...; row group k belongs to shard 0 + k
-    OUTPUT/_plan-000064.parquet   shards 64, 65, ...: pictures that came to the source later
+    OUTPUT/_plan-000064.parquet   shards 64, 65, ...: the next ones, or pictures that came to the source later
     OUTPUT/part-000000.parquet    the rows of shard 0; it is there when, and only when, the shard is done
     OUTPUT/_started/000001        somebody began shard 1 and has not finished it
+    OUTPUT/_lock                  a run is writing (see `lock`)
 
-A plan is never changed, so a shard holds the same pictures in every run. What is done is told by the parts
+A plan is never changed, so a shard holds the same pictures in every run. Relative paths in it are relative to the
+folder in which the first run was started, wherever later ones are. A plan file holds some 1000 shards at most, since
+whoever reads one shard needs the file's footer, which grows with all of them. What is done is told by the parts
 themselves; the manifest repeats their counts so that a later run need not open each of them.
 """
 
@@ -17,14 +20,18 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import chain
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
+from itertools import count as count_from
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featherface.batch import files
+from featherface.batch.places import resolved
 from featherface.batch.sources import list_files, units
 from featherface.batch.units import Unit
 from featherface.errors import DataError
@@ -34,6 +41,8 @@ _PLAN = re.compile(r"_plan-(\d{6,})\.parquet")
 _PART = re.compile(r"part-(\d{6,})\.parquet")
 _SHARD_SIZE = 1000
 _SHARDS = 64
+_SHARDS_A_FILE = 1000
+_FORMAT = 2
 _PLAN_SCHEMA = pa.schema(
     [("path", pa.string()), ("start", pa.int64()), ("stop", pa.int64()), ("count", pa.int64())]
 )
@@ -46,6 +55,8 @@ class Shard:
     number: int
     plan: str
     row_group: int
+    redo: bool = False
+    """Do it although its part is there; that one stays until the new one is whole."""
 
     @property
     def part(self) -> str:
@@ -55,38 +66,54 @@ class Shard:
 
 @dataclass(frozen=True)
 class Identity:
-    """What must be the same in every run that writes to one output."""
+    """What must be the same in every run that writes to one output; `named` and `folder` are the first run's."""
 
     source: str
+    """Without what depends on where one stands."""
+    named: str
+    """As the user said it; so the pictures are named."""
+    folder: str
+    """Where the user stood: what relative paths are relative to."""
     column: str | None
     model: str
     model_sha256: str
     options: dict[str, Any]
 
 
-def check_identity(output: str, identity: Identity) -> dict[str, dict[str, Any]]:
-    """The counts of the shards that the manifest knows. DataError when the output belongs to something else."""
+def check_identity(output: str, identity: Identity) -> tuple[Identity, dict[str, dict[str, Any]]]:
+    """The identity in the first run's words, and the counts of the shards that the manifest knows.
+
+    DataError when the output belongs to something else.
+    """
     found = files.names(output)
     if MANIFEST not in found:
         foreign = sorted(name for name in found if not name.startswith(("_", ".")))
         if foreign:
             raise DataError(f"{output}: holds {foreign[0]}, but no {MANIFEST}; name an empty folder")
-        return {}
+        return identity, {}
     place = files.join(output, MANIFEST)
     try:
         manifest = json.loads(files.read(place))
-        before, done = manifest["run"], manifest["done"]
+        number, before, done = manifest["format"], manifest["run"], dict(manifest["done"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{place}: not a manifest of featherface batch ({error})") from error
-    for key, now in json.loads(json.dumps(asdict(identity))).items():
-        if key != "model" and before.get(key) != now:
-            raise DataError(f"{output}: holds rows of another run ({_difference(key, before, now)})")
-    return dict(done)
+    if number != _FORMAT:
+        raise DataError(f"{place}: format {number}, not {_FORMAT}; name an empty folder")
+    now = json.loads(json.dumps(asdict(identity)))
+    if resolved(before["source"]) == resolved(now["source"]):
+        now["source"] = before["source"]
+    for key, value in now.items():
+        if key not in ("model", "named", "folder") and before.get(key) != value:
+            raise DataError(f"{output}: holds rows of another run ({_difference(key, before, value)})")
+    folder = before["folder"]
+    # Where the first run stood may be gone, or on another machine; only relative paths need it.
+    folder = folder if Path(folder).is_dir() else identity.folder
+    return replace(identity, source=before["source"], named=before["named"], folder=folder), done
 
 
 def write_manifest(output: str, identity: Identity, done: dict[str, dict[str, Any]]) -> None:
     """What the run is, and the counts of what is done."""
-    content = {"format": 1, "run": asdict(identity), "done": dict(sorted(done.items()))}
+    content = {"format": _FORMAT, "run": asdict(identity), "done": dict(sorted(done.items()))}
     files.write(output, MANIFEST, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
@@ -97,18 +124,21 @@ def extend_plan(output: str, identity: Identity, shard_size: int | None) -> list
     that is empty or cannot be listed.
     """
     shards = list(_planned(output))
-    known = {_digest(unit.path) for shard in shards for unit in read_units(output, shard)}
+    known = {_digest(path) for path in _planned_paths(output)}
     fresh = _fresh(identity, output, known)
     sized = _sized(fresh, shard_size)
     first = next(sized, None)
     if first is None:
         if not shards:
-            raise DataError(f"{identity.source}: holds no pictures")
+            raise DataError(f"{identity.named}: holds no pictures")
         return shards
     if not files.exists(output, MANIFEST):
         write_manifest(output, identity, {})
     number = shards[-1].number + 1 if shards else 0
-    return shards + _write_plan(output, number, chain([first], sized))
+    for content in _files_of(chain([first], sized)):
+        shards += _write_plan(output, number, content)
+        number = shards[-1].number + 1
+    return shards
 
 
 def _difference(key: str, before: dict[str, Any], now: Any) -> str:
@@ -121,11 +151,24 @@ def _difference(key: str, before: dict[str, Any], now: Any) -> str:
     return f"{key} {was}, not {now}"
 
 
-def read_units(output: str, shard: Shard) -> list[Unit]:
-    """What a shard is made of."""
-    with files.parquet(files.join(output, shard.plan)) as plan:
-        rows = plan.read_row_group(shard.row_group, use_threads=False).to_pylist()
-    return [Unit(**row) for row in rows]
+class Plans:
+    """The plan as a worker reads it; a file of it stays open until a shard of another comes: its footer is large."""
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+        self._name = ""
+        self._file: Any = None
+        self._stack = ExitStack()
+
+    def units(self, shard: Shard) -> list[Unit]:
+        """What a shard is made of."""
+        if shard.plan != self._name:
+            self._stack.close()
+            self._file = self._stack.enter_context(files.parquet(files.join(self.output, shard.plan)))
+            self._name = shard.plan
+        with files.readable(files.join(self.output, shard.plan)):
+            rows = self._file.read_row_group(shard.row_group, use_threads=False).to_pylist()
+        return [Unit(**row) for row in rows]
 
 
 def parts(output: str) -> set[int]:
@@ -134,26 +177,56 @@ def parts(output: str) -> set[int]:
 
 
 def _planned(output: str) -> Iterator[Shard]:
-    for name in sorted(files.names(output)):
-        if found := _PLAN.fullmatch(name):
-            with files.parquet(files.join(output, name)) as plan:
-                count = plan.num_row_groups
-            yield from (Shard(int(found[1]) + i, name, i) for i in range(count))
+    for name, first in _plan_files(output):
+        with files.parquet(files.join(output, name)) as plan:
+            count = plan.num_row_groups
+        yield from (Shard(first + i, name, i) for i in range(count))
+
+
+def _planned_paths(output: str) -> Iterator[str]:
+    for name, _ in _plan_files(output):
+        with files.parquet(files.join(output, name)) as plan:
+            for batch in plan.iter_batches(columns=["path"], use_threads=False):
+                yield from batch.column(0).to_pylist()
+
+
+def _plan_files(output: str) -> list[tuple[str, int]]:
+    found = (_PLAN.fullmatch(name) for name in files.names(output))
+    return sorted(((f[0], int(f[1])) for f in found if f), key=lambda named: named[1])
 
 
 def _fresh(identity: Identity, output: str, known: set[bytes]) -> Iterator[Unit]:
-    for path in list_files(identity.source, output):
+    for path in list_files(identity.named, identity.folder, output):
         digest = _digest(path)
         if digest in known:
             continue
         known.add(digest)
         try:
-            yield from units(path, identity.column, _SHARD_SIZE)
+            yield from units(path, identity.folder, identity.column, _SHARD_SIZE)
         except DataError:
-            if path == identity.source:
+            if path == identity.named:
                 raise
             # One foreign file among many becomes a row that says so.
             yield Unit(path)
+
+
+def _files_of(shards: Iterator[list[Unit]]) -> Iterator[Iterator[list[Unit]]]:
+    """Shards by the plan file that they go to. Nothing that was cut is spread over two of those.
+
+    A run that ends between two plan files would otherwise take the half of a tar that is planned for the whole.
+    """
+    held: list[list[Unit]] = list(islice(shards, 1))
+
+    def one_file() -> Iterator[list[Unit]]:
+        for count in count_from(1):
+            current = held.pop()
+            held.extend(islice(shards, 1))
+            yield current
+            if not held or (count >= _SHARDS_A_FILE and held[0][0].path != current[-1].path):
+                return
+
+    while held:
+        yield one_file()
 
 
 def _sized(fresh: Iterator[Unit], shard_size: int | None) -> Iterator[list[Unit]]:

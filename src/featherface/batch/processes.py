@@ -6,20 +6,21 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from types import FrameType
 from typing import Any
 
+from featherface.batch.files import one_line
 from featherface.batch.plan import Shard
 from featherface.batch.rows import error_row
-from featherface.batch.work import Job, Look, Report, Worker, looker
-from featherface.errors import DataError
+from featherface.batch.work import Job, Look, Looker, Report, start
+from featherface.errors import DataError, FeatherFaceError
 
 _DEATHS = 5
-_worker: Worker
+_work: Callable[[Shard], Report]
 _look: Look
 
 
@@ -101,19 +102,29 @@ def _pool(job: Job, workers: int, prepare: Any) -> ProcessPoolExecutor:
 
 
 def _prepare(job: Job) -> None:
-    global _worker
+    global _work
     _live_and_die_with_the_parent()
-    _worker = Worker(job)
+    _work = start(job)
 
 
 def _prepare_look(job: Job) -> None:
     global _look
     _live_and_die_with_the_parent()
-    _look = looker(job)
+    try:
+        _look = Looker(job)
+    except (FeatherFaceError, OSError) as error:
+        _look = _failing(one_line(error))
+
+
+def _failing(reason: str) -> Look:
+    def look(name: str, data: bytes) -> dict[str, Any]:
+        raise DataError(reason)
+
+    return look
 
 
 def _do(shard: Shard) -> Report:
-    return _worker(shard)
+    return _work(shard)
 
 
 def _look_once(name: str, data: bytes) -> dict[str, Any]:

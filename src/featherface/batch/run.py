@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from featherface.batch import files
+from featherface.batch.lock import locked
+from featherface.batch.places import absolute, named
 from featherface.batch.plan import Identity, Shard, check_identity, extend_plan, parts, write_manifest
 from featherface.batch.rows import Counts, read_counts
 from featherface.batch.work import MODEL, STARTED, Job, Report
@@ -19,6 +21,7 @@ from featherface.detector import Detector
 from featherface.errors import ConfigError, DataError
 from featherface.zoo import find_model
 
+_GPU_BATCH = 8
 Engine = Callable[[Job, Sequence[Shard]], Iterator[Report]]
 
 
@@ -47,6 +50,8 @@ class Request:
     shard_size: int | None = None
     retry_errors: bool = False
     gpu: bool = False
+    batch_size: int | None = None
+    """Pictures of one size at once; 8 on a GPU, else 1, when not given. The faces are the same."""
 
 
 def run(request: Request, engine: Engine, progress: Callable[[int, int], None]) -> Summary:
@@ -55,23 +60,40 @@ def run(request: Request, engine: Engine, progress: Callable[[int, int], None]) 
     Raises ConfigError for a bad option, ModelError for a bad model, DataError for a source or an output that
     cannot be used. What was done before the error stays, and the next run goes on from there.
     """
+    request = replace(
+        request, source=named(request.source, "SOURCE"), output=absolute(named(request.output, "--output"))
+    )
     model, job, identity = _prepared(request)
+    with locked(request.output):
+        return _do(request, model, job, identity, engine, progress)
+
+
+def _do(
+    request: Request,
+    model: bytes,
+    job: Job,
+    identity: Identity,
+    engine: Engine,
+    progress: Callable[[int, int], None],
+) -> Summary:
     output = request.output
-    known = {int(k): Counts(**v) for k, v in check_identity(output, identity).items()}
+    identity, table = check_identity(output, identity)
+    known = {int(k): Counts(**v) for k, v in table.items()}
     shards = extend_plan(output, identity, request.shard_size)
-    done = {number: known.get(number) or _counts(output, number) for number in parts(output)}
+    there = parts(output)
+    done = {number: known.get(number) or _counts(output, number) for number in there}
     if request.retry_errors:
         done = {number: counts for number, counts in done.items() if not counts.errors}
-    missing = [shard for shard in shards if shard.number not in done]
-    if request.retry_errors:
-        for shard in missing:
-            files.remove(output, shard.part)
-    if missing and not files.exists(output, MODEL):
-        files.write(output, MODEL, model)
+    missing = [replace(s, redo=s.number in there) for s in shards if s.number not in done]
+    if any(shard.redo for shard in missing):
+        # Or a run that ends early would leave the counts of parts that it has replaced.
+        write_manifest(output, identity, _table(done))
+    if missing:
+        _put_model(output, model, job.model_sha256)
     before = len(done)
     progress(before, len(shards))
     try:
-        for report in engine(job, missing) if missing else ():
+        for report in engine(replace(job, folder=identity.folder), missing) if missing else ():
             if report.failure:
                 raise DataError(report.failure)
             done[report.shard] = report.counts
@@ -86,25 +108,39 @@ def run(request: Request, engine: Engine, progress: Callable[[int, int], None]) 
 def _prepared(request: Request) -> tuple[bytes, Job, Identity]:
     if request.shard_size is not None and request.shard_size < 1:
         raise ConfigError(f"--shard-size {request.shard_size}: must be at least 1")
+    if request.batch_size is not None and request.batch_size < 1:
+        raise ConfigError(f"--batch-size {request.batch_size}: must be at least 1")
     thresholds, look = request.thresholds or {}, request.look or {}
     path = find_model(request.model)
     model = path.read_bytes()
     # A bad option shows here, before anything is written.
     Detector(path, **thresholds, threads=1).detect(np.zeros((64, 64, 3), np.uint8), **look)
     sha256 = hashlib.sha256(model).hexdigest()
+    folder = os.getcwd()  # noqa: PTH109
     job = Job(
         output=request.output,
-        folder=os.getcwd(),  # noqa: PTH109
+        folder=folder,
         column=request.column,
         model_sha256=sha256,
         thresholds=thresholds,
         look=look,
         crops=request.crops,
         gpu=request.gpu,
+        batch_size=request.batch_size or (_GPU_BATCH if request.gpu else 1),
     )
     options = {**thresholds, **look, "crops": request.crops}
     name = path.stem if Path(request.model).suffix else request.model
-    return model, job, Identity(request.source.rstrip("/") or "/", request.column, name, sha256, options)
+    source = absolute(request.source)
+    return model, job, Identity(source, request.source, folder, request.column, name, sha256, options)
+
+
+def _put_model(output: str, model: bytes, sha256: str) -> None:
+    """A file that was cut short, or is another model, would give its faces under this model's name."""
+    if files.exists(output, MODEL):
+        there = files.read(files.join(output, MODEL))
+        if hashlib.sha256(there).hexdigest() == sha256:
+            return
+    files.write(output, MODEL, model)
 
 
 def _counts(output: str, number: int) -> Counts:

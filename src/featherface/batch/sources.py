@@ -9,9 +9,11 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from featherface.batch import files
+from featherface.batch.places import inside, under
 from featherface.batch.units import Load, Unit, failing, is_picture
 from featherface.errors import DataError
 
@@ -20,31 +22,35 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 LIST_SUFFIXES = (".txt", ".lst")
 
 
-def list_files(source: str, output: str) -> Iterator[str]:
-    """The files of a source, as the user would name them; those under `output` are left out.
+def list_files(source: str, folder: str, output: str) -> Iterator[str]:
+    """The files of a source, as the user would name them in `folder`; those under `output` are left out.
 
     DataError, of one line, when the source cannot be listed.
     """
-    own = output.rstrip("/") + "/"
+    own = inside(output, folder)
     if source.lower().endswith(LIST_SUFFIXES):
-        found = _lines(source)
+        found = _lines(under(folder, source))
     else:
-        found = _remote(source) if files.is_url(source) else _local(source)
-    return (path for path in found if not path.startswith(own))
+        found = _remote(source) if files.is_url(source) else _local(source, folder)
+    return (path for path in found if not own(path))
 
 
-def units(path: str, column: str | None, most: int) -> Iterator[Unit]:
+def units(path: str, folder: str, column: str | None, most: int) -> Iterator[Unit]:
     """The parts of a file, of about `most` pictures each. DataError for Parquet without pictures."""
+    found: Iterator[Unit]
     if path.lower().endswith(PARQUET_SUFFIXES):
         from featherface.batch.parquet import parquet_units
 
-        yield from parquet_units(path, column, most)
+        found = parquet_units(under(folder, path), column, most)
     elif path.lower().endswith(TAR_SUFFIXES):
         from featherface.batch.tars import tar_units
 
-        yield from tar_units(path, most)
+        found = tar_units(under(folder, path), most)
     else:
         yield Unit(path)
+        return
+    for unit in found:
+        yield replace(unit, path=path)
 
 
 def pictures(unit: Unit, column: str | None) -> Iterator[tuple[str, Load]]:
@@ -82,25 +88,28 @@ def _lines(source: str) -> Iterator[str]:
                 yield text
 
 
-def _local(source: str) -> Iterator[str]:
-    path = Path(source)
+def _local(source: str, folder: str) -> Iterator[str]:
+    path = Path(folder, source)
     if path.is_dir():
-        yield from _walk(source)
+        yield from _walk(source, folder)
     elif glob.has_magic(source) and not path.exists():
-        yield from sorted(m for m in glob.glob(source, recursive=True) if os.path.isfile(m))  # noqa: PTH113, PTH207
+        found = glob.glob(source, root_dir=folder, recursive=True)  # noqa: PTH207
+        yield from sorted(name for name in found if Path(folder, name).is_file())
     elif not path.exists():
         raise DataError(f"{source}: no such file or directory")
     else:
         yield source
 
 
-def _walk(folder: str) -> Iterator[str]:
+def _walk(source: str, folder: str) -> Iterator[str]:
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: {(error.strerror or 'cannot be read').lower()}") from error
 
-    for root, folders, here in os.walk(folder, onerror=refuse):
+    top = under(folder, source)
+    for root, folders, here in os.walk(top, onerror=refuse):
         folders.sort()
-        yield from (os.path.normpath(os.path.join(root, name)) for name in sorted(here) if _is_source(name))  # noqa: PTH118
+        shown = source + root[len(top) :]
+        yield from (os.path.normpath(os.path.join(shown, name)) for name in sorted(here) if _is_source(name))  # noqa: PTH118
 
 
 def _remote(source: str) -> Iterator[str]:

@@ -44,6 +44,13 @@ def batch(
     gpus_per_worker: Annotated[
         float, typer.Option(help="GPUs that each Ray actor takes.", rich_help_panel=_WHERE)
     ] = 0,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Pictures of one size that go through the network at once; 8 on GPUs, else 1, when not given.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
     model: Annotated[str, typer.Option(help="A shipped model or a model file.")] = "v2",
     score_threshold: Annotated[float, typer.Option(help="Keep faces of at least this score.")] = 0.5,
     iou_threshold: Annotated[
@@ -98,6 +105,7 @@ def batch(
         shard_size,
         retry_errors,
         gpus_per_worker > 0,
+        batch_size,
     )
     with _progress(quiet) as progress:
         summary = run(request, chosen, progress)
