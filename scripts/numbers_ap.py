@@ -116,10 +116,33 @@ def duration(hours: float) -> str:
     return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} days"
 
 
+def heights() -> str:
+    """AP by face height."""
+    figures = load("limits.json")
+    names = list(next(iter(figures.values()))["by_height"])
+    rows = [("height of the face", "faces", *figures)]
+    for name in names:
+        parts = [f["by_height"][name] for f in figures.values()]
+        rows.append((name, f"{parts[0]['faces']:,}", *(f"{100 * p['ap']:.1f}" for p in parts)))
+    return table(rows)
+
+
+def misses() -> str:
+    """Recall by pose and sharpness on training pictures."""
+    figures = load("limits.json")
+    rows = [("faces", "how many", *figures)]
+    for name in next(iter(figures.values()))["recall"]:
+        parts = [f["recall"][name] for f in figures.values()]
+        rows.append((name, f"{parts[0]['faces']:,}", *(f"{100 * p['recall']:.1f}%" for p in parts)))
+    return table(rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "ap": ap,
     "peers": peers,
     "checkpoints": checkpoints,
+    "heights": heights,
+    "misses": misses,
     "evaluator": evaluator,
     "core": core,
     "batch_runs": batch_runs,

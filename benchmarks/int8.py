@@ -1,0 +1,49 @@
+"""AP of the int8 files beside float's, on WIDER FACE's validation pictures.
+
+    python benchmarks/int8.py --data ../shared/data/widerface --json docs/numbers/int8.json \\
+        src/featherface/weights/v2.onnx exported/v2-int8.onnx exported/v2-int8.openvino.xml \\
+        exported/v2-int8-640x640.tflite
+
+Files that take any size are measured by protocol `original`; of one size (LiteRT), by `vga`, and the first file, the
+baseline, by both. Export them first, as docs/deployment.md says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from featherface.benchmark.run import file_size
+from featherface.evaluate.protocol import protocol
+from featherface.evaluate.run import detect_set, load_set, to_rows
+from featherface.evaluate.wider import evaluate
+from featherface.runtime import open_session
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="+", type=Path, help="the float file first")
+    parser.add_argument("--data", type=Path, required=True, help="folder in the WIDER FACE layout")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    pictures = load_set(arguments.data)
+    rows = []
+    for name in ("original", "vga"):
+        for number, file in enumerate(arguments.files):
+            if number and (name == "vga") != (open_session(file, 1).spec.input_size is not None):
+                continue
+            found = detect_set(file, pictures.paths, protocol(name))
+            found_rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
+            ap = evaluate(found_rows, pictures.truths).ap
+            rows.append({"file": file.name, "protocol": name, "ap": ap, "bytes": file_size(file)})
+            print(json.dumps(rows[-1]))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
