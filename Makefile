@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow check docs web web-unit web-e2e web-test clean
+.PHONY: demo test test-slow test-pythons check docs web web-unit web-e2e web-test clean
 
 demo: $(VENV)/.core
 	$(BIN)/featherface detect examples --save out
@@ -14,6 +14,17 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+# The core's tests on the other supported Pythons that this machine has (on the PATH, or by pyenv).
+test-pythons:
+	@for version in 3.12 3.13; do \
+	    python=$$(command -v python$$version || ls $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | head -1); \
+	    if ! "$$python" --version >/dev/null 2>&1; then echo "skipped: Python $$version is not here"; continue; fi; \
+	    echo "Python $$version, the core without torch"; \
+	    "$$python" -m venv $(VENV)-$$version && \
+	    $(VENV)-$$version/bin/python -m pip install --quiet -c constraints.txt -e . pytest hypothesis pillow && \
+	    $(VENV)-$$version/bin/python -m pytest -q -m "not slow" tests/core tests/cli/test_detect.py || exit 1; \
+	done
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -56,4 +67,4 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@ $(VENV)/.core
 
 clean:
-	rm -rf $(VENV) out runs .cache
+	rm -rf $(VENV) $(VENV)-3.* out runs .cache
