@@ -48,6 +48,11 @@ def clip(images, tmp_path_factory):
     return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", images)
 
 
+@pytest.fixture(scope="module")
+def long_clip(images, tmp_path_factory):
+    return write_clip(tmp_path_factory.mktemp("clip") / "long.mp4", images * 200)
+
+
 def run(*arguments):
     return CliRunner().invoke(build_app(), [str(a) for a in arguments])
 
@@ -148,13 +153,14 @@ def test_a_full_disk_is_one_line_for_records_too(clip, tmp_path):
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("command", ["video", "anonymise"])
-def test_a_stopped_run_leaves_no_half_written_file(images, tmp_path, stop, command):
-    clip = write_clip(tmp_path / "long.mp4", images * 200)
+def test_a_stopped_run_leaves_no_half_written_file(long_clip, tmp_path, stop, command):
     out = tmp_path / "out"
     save = out / "o.mp4" if command == "video" else out
     process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, command, str(clip), "--save", str(save), "--every", "100", "-q"],
+        [sys.executable, "-c", MAIN, command, str(long_clip), "--save", str(save), "--every", "100", "-q"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        # Where the tests run in the background, Ctrl-C is ignored, which a child would inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     deadline = time.monotonic() + 240
     while process.poll() is None and not (out.is_dir() and list(out.iterdir())):
