@@ -72,12 +72,14 @@ def export_model(
     options: Options,
     photos: Sequence[Path] = (PHOTO,),
     report: Callable[[str], None] = lambda line: None,
+    needs_faces: bool = True,
 ) -> Exported:
     """Write the model file, the JSON beside it and an example for its runtime into `directory`.
 
     The file is run on `photos` in its runtime first. Raises ConfigError for what cannot be, DataError for a
     calibration folder without pictures, MissingExtraError for a converter or runtime that is not installed,
-    ModelError when the file drifts from torch; nothing is written then.
+    ModelError when the file drifts from torch, or when torch finds no face on the photos to compare (a network
+    that was never trained does not: `needs_faces`); nothing is written then.
     """
     converter = importlib.import_module(
         f"featherface.export.{_MODULES.get(options.format.name, options.format.name)}"
@@ -94,7 +96,7 @@ def export_model(
         about = _describe(model, name, options, files)
         card.write_text(json.dumps(about))
         report(f"running it in {options.format.runtime} and in torch")
-        parity = _parity(converter, path, model, options, photos)
+        parity = _parity(converter, path, model, options, photos, needs_faces)
         card.write_text(json.dumps({**about, "parity": asdict(parity)}, indent=1) + "\n")
         snippet = write_snippet(path, options, model.config)
         size = sum(_size(file) for file in files)
@@ -144,13 +146,18 @@ def _prepared(model: FeatherFace, options: Options) -> FeatherFace:
 
 
 def _parity(
-    converter: Any, path: Path, model: FeatherFace, options: Options, photos: Sequence[Path]
+    converter: Any,
+    path: Path,
+    model: FeatherFace,
+    options: Options,
+    photos: Sequence[Path],
+    needs_faces: bool,
 ) -> Parity:
     if options.format.name == "coreml":
-        return Parity(0, {}, 0, 0, 0, converter.check_structure(path, options))
+        return Parity(converter.check_structure(path, options))
     run = converter.runner(path, options)
     try:
-        return compare(run, model, options, photos, options.format.runtime)
+        return compare(run, model, options, photos, options.format.runtime, needs_faces)
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{options.format.runtime} cannot run what was exported ({error})") from error
 
