@@ -11,10 +11,12 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from featherface.errors import ModelError
+from featherface.runtimes.card import card_path, checked_spec
 from featherface.runtimes.spec import ModelSpec, read_spec
 
 _Array = NDArray[np.float32]
 _OUTPUTS = ("scores", "box_deltas", "landmark_deltas")
+_NOT_RUN = {".pt": "TorchScript", ".pte": "ExecuTorch", ".mlpackage": "Core ML"}
 
 
 class Session(Protocol):
@@ -31,7 +33,8 @@ class Session(Protocol):
 class OnnxSession:
     """An ONNX file in ONNX Runtime, on the CPU unless other execution providers are named.
 
-    ModelError for a missing, corrupt, truncated or foreign file.
+    ModelError for a missing, corrupt, truncated or foreign file, and for one that is not what the JSON says
+    that `featherface export` put beside it.
     """
 
     def __init__(
@@ -41,6 +44,8 @@ class OnnxSession:
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
         self.path, self.threads, self.providers = Path(path), threads, list(providers)
+        if card_path(self.path).is_file():
+            checked_spec(self.path)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         if threads is not None:
@@ -78,6 +83,14 @@ def open_session(path: str | Path, threads: int | None = None) -> Session:
     Raises ModelError for a file that cannot be run, MissingExtraError when its runtime is not installed.
     """
     match Path(path).suffix.lower():
+        case ".pt" | ".pte" | ".mlpackage" as suffix:
+            raise ModelError(
+                f"{path}: the detector does not run {_NOT_RUN[suffix]} files; export another format"
+            )
+        case ".pth" | ".safetensors":
+            raise ModelError(
+                f"{path}: weights, not a network that runs; `featherface export --model` makes one"
+            )
         case ".xml":
             from featherface.runtimes.openvino import OpenVinoSession
 

@@ -1,27 +1,12 @@
-"""Which packages an export needs: present, and new enough."""
+"""Which packages an export needs, and which are there."""
 
 from __future__ import annotations
 
-import re
 from importlib import metadata
 
-from featherface.errors import MissingExtraError, ModelError
+from featherface.runtimes.versions import require
 
-
-def require(package: str, extra: str, at_least: str) -> str:
-    """The installed version of a package.
-
-    MissingExtraError when it is not there; ModelError when it is older than `at_least`.
-    """
-    try:
-        version = metadata.version(package)
-    except metadata.PackageNotFoundError as error:
-        raise MissingExtraError(package, extra) from error
-    if _numbers(version) < _numbers(at_least):
-        raise ModelError(
-            f"{package} {version} is installed; this needs {at_least} or newer: pip install -U 'featherface[{extra}]'"
-        )
-    return version
+__all__ = ["installed", "require"]
 
 
 def installed(*packages: str) -> dict[str, str]:
@@ -33,7 +18,3 @@ def installed(*packages: str) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3])

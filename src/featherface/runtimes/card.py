@@ -9,6 +9,9 @@ from pathlib import Path
 from featherface.errors import ModelError
 from featherface.runtimes.spec import ModelSpec, read_spec
 
+_WITH_WEIGHTS = (".xml", ".param")
+"""Networks whose weights are in a .bin beside them."""
+
 
 def card_path(model: Path) -> Path:
     """Where the JSON of a model file is: its whole name plus `.json`."""
@@ -40,7 +43,12 @@ def checked_spec(model: Path) -> ModelSpec:
         raise ModelError(
             f"{model}: decodes by itself, and so does the detector; export without --with-decode"
         )
+    needed = [model.name, *([model.with_suffix(".bin").name] if model.suffix in _WITH_WEIGHTS else [])]
+    if missing := [name for name in needed if name not in files]:
+        raise ModelError(f"{path}: says nothing of {missing[0]}, so what is there cannot be checked")
     for name, expected in files.items():
+        if not isinstance(name, str) or Path(name).name != name or name in ("", ".."):
+            raise ModelError(f"{path}: names {name!r} as a file beside the model, which it is not")
         _check(model.with_name(name), expected)
     return read_spec(text, str(path), fixed)
 

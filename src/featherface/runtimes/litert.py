@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from featherface.errors import MissingExtraError, ModelError
 from featherface.runtimes.card import checked_spec
 from featherface.runtimes.spec import ModelSpec
+from featherface.runtimes.versions import refuse_older
 
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -26,6 +27,7 @@ class LiteRtSession:
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         self.path, self.threads = Path(path), threads
+        refuse_older("ai-edge-litert", "litert", "2.0")
         self._spec = checked_spec(self.path)
         self._own = threading.local()
         self._interpreter()

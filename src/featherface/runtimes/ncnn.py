@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from featherface.errors import MissingExtraError, ModelError
 from featherface.runtimes.card import checked_spec
 from featherface.runtimes.spec import ModelSpec
+from featherface.runtimes.versions import refuse_older
 
 try:
     import ncnn
@@ -27,6 +28,7 @@ class NcnnSession:
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         self.path, self.threads = Path(path), threads
+        refuse_older("ncnn", "ncnn", "1.0.20250503")
         self._spec = checked_spec(self.path)
         self._net = ncnn.Net()
         options = self._net.opt

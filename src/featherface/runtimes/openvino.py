@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from featherface.errors import MissingExtraError, ModelError
 from featherface.runtimes.card import checked_spec
 from featherface.runtimes.spec import ModelSpec
+from featherface.runtimes.versions import refuse_older
 
 try:
     import openvino
@@ -31,6 +32,7 @@ class OpenVinoSession:
 
     def __init__(self, path: str | Path, threads: int | None = None, precision: Precision = "f32") -> None:
         self.path, self.threads, self.precision = Path(path), threads, precision
+        refuse_older("openvino", "openvino", "2025.0")
         self._spec = checked_spec(self.path)
         config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
