@@ -56,12 +56,12 @@ def in_hand(server):
 
 def test_slow_senders_fill_the_house_and_are_shown_out(serve, photo, expected):
     """Two hold all places: a third is told to come back; then they time out, are cut off, and it is served."""
-    server = serve("--max-requests", "2", "--timeout", "3")
+    server = serve("--max-requests", "2", "--timeout", "10")
     outcomes = []
 
     def slow():
         with server.connect(*head(100_000)) as connection:
-            outcomes.append(drip(connection, 30))
+            outcomes.append(drip(connection, 60))
 
     threads = [threading.Thread(target=slow, daemon=True) for _ in range(2)]
     for thread in threads:
@@ -70,7 +70,7 @@ def test_slow_senders_fill_the_house_and_are_shown_out(serve, photo, expected):
     full = httpx.post(f"{server.url}/v1/detect", content=photo)
     assert full.status_code == 429 and full.headers["retry-after"] == "1", full.text
     for thread in threads:
-        thread.join(40)
+        thread.join(70)
     for said, ended in outcomes:
         assert said.startswith(b"HTTP/1.1 408") and b"connection: close" in said.lower()
         assert ended, "who drips on after the answer is cut off"
