@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from featherface import Detections
 from featherface.boxes import decode_boxes, nms
+from featherface.errors import ModelError
 from featherface.evaluate.compare import Candidate
 from featherface.evaluate.onnx_size import free_size, onnx_size
 from featherface.images import Image
@@ -169,8 +170,10 @@ PEERS = {
 
 
 def candidate(name: str, folder: Path) -> Candidate:
-    """The peer `name`, its file read from `folder`."""
+    """The peer `name`, its file read from `folder`; ModelError when it is not there."""
     peer, file = PEERS[name], folder / f"{name}.onnx"
+    if not file.is_file():
+        raise ModelError(f"{file}: no such file")
     model = onnx.load(file)
     free_size(model)
     options = onnxruntime.SessionOptions()

@@ -1,56 +1,26 @@
-"""Detectors side by side: sizes counted right, latency in turns, the peers decoded as their authors do."""
+"""Detectors side by side: latency in turns, tables that are whole, what cannot be compared."""
 
 from __future__ import annotations
 
 import json
-import subprocess
+import math
 import sys
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
-from featherface.boxes import iou_matrix
 from featherface.cli.app import build_app
-from featherface.errors import ConfigError, ModelError
-from featherface.evaluate.compare import square, time_in_turns
-from featherface.evaluate.compare_report import pareto
-from featherface.evaluate.onnx_size import onnx_size
-from featherface.model import build, preset
-from featherface.model.fold import folded
-from featherface.model.summary import summarise
+from featherface.errors import ConfigError, MissingExtraError, ModelError
+from featherface.evaluate import ours
+from featherface.evaluate.compare import Compared, Spread, square, time_in_turns
+from featherface.evaluate.compare_report import check_picture, pareto, print_table, to_json
+from featherface.evaluate.ours import our_candidate
+from featherface.runtimes.spec import ModelSpec
 from featherface.zoo import find_model
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBSETS = ("easy", "medium", "hard")
-
-
-def test_multiply_adds_are_those_of_the_torch_network():
-    """The file has the convs that the summary counts, and the few 1x1 ones that the export adds."""
-    _, operations = onnx_size(Path(find_model("v2")))
-    counted = sum(part.multiply_adds for part in summarise(folded(build(preset("v2")))))
-    assert counted <= operations < 1.1 * counted
-
-
-def test_sizes_by_hand(tmp_path):
-    weight = helper.make_tensor("w", TensorProto.FLOAT, [8, 3, 3, 3], [0.0] * 216)
-    bias = helper.make_tensor("b", TensorProto.FLOAT, [8], [0.0] * 8)
-    node = helper.make_node("Conv", ["x", "w", "b"], ["y"], strides=[2, 2], pads=[1, 1, 1, 1])
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 64, 64])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8, 32, 32])
-    graph = helper.make_graph([node], "g", [x], [y], [weight, bias])
-    file = tmp_path / "conv.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), file)
-    assert onnx_size(file) == (224, 8 * 27 * 320 * 320), "at 640x640, though the file says 64x64"
-
-
-def test_a_file_that_is_no_network_is_named(tmp_path):
-    (tmp_path / "no.onnx").write_bytes(b"nothing")
-    with pytest.raises(ModelError, match=r"no\.onnx: not an ONNX model"):
-        onnx_size(tmp_path / "no.onnx")
 
 
 def test_functions_take_turns():
@@ -58,6 +28,36 @@ def test_functions_take_turns():
     spreads = time_in_turns([lambda: calls.append("a"), lambda: calls.append("b")], 6)
     assert "".join(calls) == "aaabbb" + "aaabbb" * 2, "warm-up, then three of each in turn"
     assert all(spread.low <= spread.median <= spread.high for spread in spreads)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "turns"),
+    [
+        pytest.param(3, "aaabbb", id="one turn"),
+        pytest.param(4, "aaabbb" + "ab", id="no more runs than asked for"),
+    ],
+)
+def test_repeats_are_as_many_as_asked_for(repeats, turns):
+    calls = []
+    time_in_turns([lambda: calls.append("a"), lambda: calls.append("b")], repeats)
+    assert "".join(calls)[6:] == turns
+
+
+def compared(name, ap):
+    return Compared(name, dict(zip(SUBSETS, ap, strict=True)), 1234567, 10**9, 10, *[Spread(1, 1, 1)] * 2)
+
+
+def test_a_table_in_a_narrow_place_loses_no_figure(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    print_table([compared("a_model_of_a_long_name", (0.912, 0.854, math.nan))], "a title")
+    out = capsys.readouterr().out
+    assert all(text in out for text in ("a_model_of_a_long_name", "1,234,567", "91.2", "85.4", " - ", "Hard"))
+    assert "…" not in out
+
+
+def test_ap_of_no_faces_is_null():
+    (detector,) = to_json([compared("a", (0.5, 0.5, math.nan))], {})["detectors"]
+    assert detector["ap"] == {"easy": 0.5, "medium": 0.5, "hard": None}
 
 
 @pytest.mark.parametrize("name", ["grace_hopper.jpg", "contact_sheet.jpg"])
@@ -94,6 +94,13 @@ def test_the_command_compares_and_draws(shared, tmp_path):
         pytest.param(["--models", ","], "at least one model", id="no models"),
         pytest.param(["--models", "v2", "--repeats", "1"], "three repeats", id="nothing to take a median of"),
         pytest.param(["--models", "none.onnx"], "none.onnx", id="a missing file"),
+        pytest.param(
+            ["--models", "v2", "--picture", "c.bmp2"], "written as", id="a picture that cannot be drawn"
+        ),
+        pytest.param(["--models", "v2", "--json", "."], "a folder", id="JSON onto a folder"),
+        pytest.param(
+            ["--models", "v2", "--json", f"{__file__}/c.json"], "cannot be written", id="JSON below a file"
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_said(options, says, tmp_path):
@@ -102,35 +109,22 @@ def test_what_cannot_be_compared_is_said(options, says, tmp_path):
     assert isinstance(result.exception, ConfigError | ModelError)
 
 
-@pytest.mark.shared
-@pytest.mark.slow
-def test_the_peers_have_the_ap_that_an_independent_script_measured(shared):
-    """All seven on all 400 pictures."""
-    command = [
-        sys.executable,
-        "benchmarks/peers.py",
-        "--peers",
-        str(shared / "peers"),
-        "--models",
-        "",
-        "--check",
-    ]
-    command += ["--data", str(shared / "data" / "widerface"), "--repeats", "3"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3600, check=False)
-    assert done.returncode == 0, done.stderr
+def test_without_matplotlib_a_picture_is_refused_before_the_work(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
+    with pytest.raises(MissingExtraError, match="matplotlib"):
+        check_picture(Path("c.svg"))
 
 
-@pytest.mark.shared
-@pytest.mark.parametrize("name", ["yunet_n", "scrfd_500m", "ulfd_rfb640", "yolov5n05_face", "eresfd"])
-def test_a_peer_finds_the_face_of_a_portrait(name, shared, portrait, monkeypatch):
-    """A fast look at what the slow test proves."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    from peer_models import candidate
+def test_a_model_of_one_size_is_refused(monkeypatch):
+    monkeypatch.setattr(ours, "open_session", lambda *_, **__: FixedSession())
+    with pytest.raises(ConfigError, match=r"v2: takes pictures of 640x640 only.*original.*--protocol vga"):
+        our_candidate("v2")
 
-    found = candidate(name, shared / "peers").detect(portrait, 0.02)
-    assert found.scores[0] > 0.5
-    face = np.array([[178, 60, 271, 177]], np.float32)  # from hairline to chin, as one sees it
-    assert iou_matrix(found.boxes[:1], face)[0, 0] > 0.75
+
+class FixedSession:
+    """A session whose model takes one size."""
+
+    spec = ModelSpec("v2", (8,), ((16,),), (0.1, 0.2), 32, (640, 640))
 
 
 @pytest.mark.parametrize(

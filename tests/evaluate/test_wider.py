@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 
 import numpy as np
 import pytest
 
-from featherface.errors import DataError
+from featherface.errors import ConfigError, DataError
 from featherface.evaluate.ground_truth import SUBSETS, ImageTruth, load_ground_truth
-from featherface.evaluate.predictions import read_prediction_file, read_predictions, write_predictions
+from featherface.evaluate.predictions import (
+    other_files,
+    read_prediction_file,
+    read_predictions,
+    write_predictions,
+)
+from featherface.evaluate.protocol import Protocol
 from featherface.evaluate.run import every_nth, load_set
 from featherface.evaluate.wider import average_precision, evaluate, iou_plus_one
 
@@ -72,6 +79,40 @@ def test_boxes_cover_one_pixel_more_than_their_width():
     assert iou[0, 0] == pytest.approx(50 / 150)
 
 
+@pytest.mark.parametrize(
+    ("factor", "shift"),
+    [
+        pytest.param(1, 100, id="far above 1"),
+        pytest.param(50, 50, id="another scale"),
+        pytest.param(1, -3, id="all negative"),
+    ],
+)
+def test_ap_knows_the_order_of_scores_only(factor, shift):
+    truths = [truth([FACE, OTHER]), truth([FACE], name="b")]
+    found = {("event", "a"): [[*FACE, 0.95], [*FAR, 0.55], [*OTHER, 0.35]], ("event", "b"): [[*FACE, 0.15]]}
+    aps = []
+    for rows in (found, {k: [[*r[:4], r[4] * factor + shift] for r in v] for k, v in found.items()}):
+        aps.append(evaluate({key: np.array(value) for key, value in rows.items()}, truths).ap["hard"])
+    assert 0.5 < aps[0] < 1 and aps[1] == pytest.approx(aps[0], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("subsets", "ap"),
+    [
+        pytest.param(SUBSETS, 1.0, id="the toolkit leaves it out"),
+        pytest.param(("all",), 0.5, id="on own labels it counts"),
+    ],
+)
+def test_a_false_alarm_where_there_is_no_face(subsets, ap):
+    masks = [dict.fromkeys(subsets, np.ones(n, bool)) for n in (1, 0)]
+    truths = [
+        ImageTruth("event", "a", np.array([FACE], float), masks[0]),
+        ImageTruth("event", "b", np.zeros((0, 4)), masks[1]),
+    ]
+    found = {("event", "a"): np.array([[*FACE, 0.5]]), ("event", "b"): np.array([[*FACE, 0.9]])}
+    assert evaluate(found, truths).ap[subsets[-1]] == pytest.approx(ap)
+
+
 def test_no_predictions_is_zero_not_an_error():
     assert evaluate({}, [truth([FACE])]).ap == dict.fromkeys(SUBSETS, 0.0)
 
@@ -95,6 +136,12 @@ def test_prediction_files_survive_writing(tmp_path):
         pytest.param("a\nmany\n", ":2: 'many' is not a count", id="no count"),
         pytest.param("a\n2\n1 2 3 4 0.5\n", ":2: announces 2 detections, holds 1", id="wrong count"),
         pytest.param("a\n1\n1 2 3 0.5\n", ":3: 4 numbers", id="too few numbers"),
+        pytest.param(
+            "a\n1\n1 2 3 4 0.5 1\n", ":3: 6 numbers; a detection has x y w h score", id="one number more"
+        ),
+        pytest.param("a\n1\n" + "1 2 3 4 0.5 " * 3, ":3: 15 numbers", id="three detections in a line"),
+        pytest.param("a\n5\n1\n2\n3\n4\n1\n", ":3: 1 numbers", id="one detection over five lines"),
+        pytest.param("a\n2\n\n1 2 3 4 0.5\n\n1 2 3 -4 0.5\n", ":6: negative", id="after blank lines"),
         pytest.param("a\n1\n1 2 nan 4 0.5\n", ":3: .*finite", id="NaN"),
         pytest.param("a\n1\n1 2 -3 4 0.5\n", ":3: negative", id="negative size"),
         pytest.param("a\n1\n1 2 x 4 0.5\n", ":3: ", id="not a number"),
@@ -105,6 +152,18 @@ def test_bad_prediction_files_are_named_with_their_line(tmp_path, text, reason):
     path.write_text(text)
     with pytest.raises(DataError, match=f"bad.txt.*{reason}"):
         read_prediction_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        pytest.param("a\n0\n", 0, id="none"),
+        pytest.param("a\n2\n\n1 2 3 4 0.5\n\n1 2 3 4 0.25\n", 2, id="blank lines between"),
+    ],
+)
+def test_good_prediction_files(tmp_path, text, count):
+    (tmp_path / "a.txt").write_text(text)
+    assert read_prediction_file(tmp_path / "a.txt").shape == (count, 5)
 
 
 def test_unknown_events_missing_and_empty_folders_are_named(tmp_path):
@@ -121,6 +180,30 @@ def test_a_mat_file_that_is_not_one_is_named(tmp_path):
     (tmp_path / "wider_face_val.mat").write_bytes(b"no matlab here" * 20)
     with pytest.raises(DataError, match=r"wider_face_val\.mat"):
         load_ground_truth(tmp_path)
+
+
+def test_text_files_of_no_picture_are_found(tmp_path):
+    for name in ("event/a.txt", "event/b.txt", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert other_files(tmp_path, {("event", "a")}) == [tmp_path / "event" / "b.txt", tmp_path / "notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("long_side", "scales", "size", "fits"),
+    [
+        pytest.param(640, (1.0,), (640, 640), True, id="vga"),
+        pytest.param(None, (1.0,), (640, 640), False, id="the original size may be larger"),
+        pytest.param(None, (1.0,), None, True, id="takes any size"),
+        pytest.param(640, (1.0,), (480, 640), False, id="a portrait is as high as it is long"),
+        pytest.param(320, (1.0, 2.0), (640, 640), True, id="the largest scale just fits"),
+        pytest.param(640, (0.5, 1.5), (640, 640), False, id="the largest scale does not"),
+    ],
+)
+def test_a_model_of_one_size_fits_some_protocols(long_side, scales, size, fits):
+    how = Protocol("custom", long_side=long_side, scales=scales)
+    with contextlib.nullcontext() if fits else pytest.raises(ConfigError, match=r"m\.onnx.*--long-side"):
+        how.check_fits("m.onnx", size)
 
 
 @pytest.mark.shared

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from featherface.cli.evaluate import check_targets, writing
 from featherface.cli.progress import bar
 from featherface.errors import ConfigError
 
@@ -24,36 +25,39 @@ def compare(
         Path | None, typer.Option(help="Latency is measured on this; else on the first picture.")
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs of each model.")] = 30,
-    limit: Annotated[int, typer.Option(help="Only about this many pictures, evenly spread.")] = 0,
+    limit: Annotated[int, typer.Option(help="Only about this many pictures, evenly spread.", min=0)] = 0,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw AP against latency into this file.")] = None,
 ) -> None:
     """AP, size and one-threaded latency at 640x640 of several models, taken in turns."""
-    from rich.console import Console
-    from rich.table import Table
-
     from featherface.atomic import write_text
+    from featherface.evaluate.compare import EVALUATED, FOUND, square
     from featherface.evaluate.compare import compare as run
-    from featherface.evaluate.compare import square
-    from featherface.evaluate.compare_report import HEADER, draw, table_rows, to_json
+    from featherface.evaluate.compare_report import check_picture, draw, print_table, to_json
     from featherface.evaluate.ours import our_candidate
     from featherface.evaluate.run import every_nth, load_set
 
     names = [name for name in models.split(",") if name]
     if not names or repeats < 3:
         raise ConfigError(f"{len(names)} models, {repeats} repeats: at least one model and three repeats")
+    check_targets(json, picture)
+    check_picture(picture)
     candidates = [our_candidate(name) for name in names]
     pictures = every_nth(load_set(data), limit)
     shown = square(photo or pictures.paths[0])
     with bar("comparing", len(pictures.paths) * len(candidates)) as advance:
         results = run(candidates, pictures, shown, repeats, advance)
     title = f"{pictures.name}, protocol original; latency at 640x640, one thread, {repeats} runs in turns"
-    table = Table(*HEADER, title=title)
-    for row in table_rows(results):
-        table.add_row(*row)
-    Console().print(table)
+    print_table(results, title)
     if json is not None:
-        facts: dict[str, object] = {"image_set": pictures.name, "protocol": "original", "repeats": repeats}
-        write_text(json, json_module.dumps(to_json(results, facts), indent=1) + "\n")
+        facts: dict[str, object] = {
+            "image_set": pictures.name,
+            "protocol": "original",
+            "repeats": repeats,
+            "score_thresholds": {"ap": EVALUATED, "latency": FOUND},
+        }
+        with writing(json):
+            write_text(json, json_module.dumps(to_json(results, facts), indent=1) + "\n")
     if picture is not None:
-        draw(results, picture, title)
+        with writing(picture):
+            draw(results, picture, title)

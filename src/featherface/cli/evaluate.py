@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_module
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from featherface.evaluate.protocol import Protocol
     from featherface.evaluate.report import PublicCurves
     from featherface.evaluate.run import EvaluationSet
+    from featherface.runtime import Session
 
 _SHOWN_MISSING = 5
 
@@ -32,6 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
+    context: typer.Context,
     data: Annotated[Path, typer.Option(help="Folder in the WIDER FACE layout, or labels of any format.")],
     model: Annotated[str, typer.Option(help="A shipped model or a model file.")] = "v2",
     split: Annotated[str, typer.Option(help="WIDER FACE: sub-folder that holds images/.")] = "val",
@@ -57,7 +60,8 @@ def evaluate(
         Path | None, typer.Option(help="Folder for a page with curves, tables and what went wrong.")
     ] = None,
     curves: Annotated[
-        Path | None, typer.Option(help="Folder of the toolkit's curves of other detectors, for the report.")
+        Path | None,
+        typer.Option(help="The toolkit's curves of other detectors (a folder or one .mat), for the report."),
     ] = None,
     limit: Annotated[
         int, typer.Option(help="Only about this many pictures, evenly spread; 0 for all.", min=0)
@@ -68,24 +72,32 @@ def evaluate(
 ) -> None:
     """AP Easy, Medium and Hard by the official protocol; on other labels COCO's AP and the landmarks' error."""
     from featherface.evaluate.evaluation import evaluate_all
-    from featherface.evaluate.predictions import read_predictions, write_predictions
-    from featherface.evaluate.run import every_nth, to_rows
+    from featherface.evaluate.predictions import other_files, read_predictions, write_predictions
+    from featherface.evaluate.run import every_nth, to_predictions
 
-    others = _check_early(json, report, save_predictions, curves)
+    _check_options(context, predictions, report, curves)
+    check_targets(json, folders=(report, save_predictions))
+    others = _public_curves(report, curves)
+    how = _protocol(protocol, long_side, scales) if predictions is None else None
+    session = _open(model, how) if how else None
     everything = _load(data, split, format)
     pictures = every_nth(everything, limit)
+    _check_subsets(others, pictures, curves)
     missing: list[str] = []
     found: list[Detections] | None = None
     if predictions is not None:
-        who, how, named = str(predictions), None, f"predictions of {predictions}"
-        rows, missing = read_predictions(predictions, pictures.truths, everything.events)
+        who, named = str(predictions), f"predictions of {predictions}"
+        rows, missing = read_predictions(predictions, pictures.truths, everything.known)
+        _check_saved(save_predictions, rows)
+        strangers = other_files(predictions, everything.known)
     else:
-        who, how = model, _protocol(protocol, long_side, scales)
-        named = how.describe()
-        found = _detect(model, pictures, how, workers)
-        rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
+        assert how is not None and session is not None
+        who, named, strangers = model, how.describe(), []
+        _check_saved(save_predictions, {(t.event, t.name) for t in pictures.truths})
+        found = _detect(session, pictures, how, workers)
+        rows = to_predictions(found, pictures.truths)
     if save_predictions is not None:
-        with _writing(save_predictions):
+        with writing(save_predictions):
             for (event, name), detections in rows.items():
                 write_predictions(save_predictions, event, name, detections)
     with bar("evaluating", len(pictures.truths)) as advance:
@@ -98,6 +110,10 @@ def evaluate(
         typer.echo(f"no predictions for {name}: counts as no detections", err=True)
     if missing:
         typer.echo(f"{len(missing):,} pictures without a prediction file", err=True)
+    for path in strangers[:_SHOWN_MISSING]:
+        typer.echo(f"{path}: a text file of no picture of this set; not evaluated", err=True)
+    if strangers:
+        typer.echo(f"{len(strangers):,} text files of no picture of this set", err=True)
     for line in measured.lines():
         typer.echo(line)
     if json is not None:
@@ -105,9 +121,10 @@ def evaluate(
             "protocol": how.name if how else "predictions",
             "settings": dataclasses.asdict(how) if how else None,
             "model": model if how else None,
+            "predictions": str(predictions) if predictions is not None else None,
             "without_predictions": missing,
         }
-        with _writing(json):
+        with writing(json):
             write_text(json, json_module.dumps(run | measured.to_dict(), indent=1) + "\n")
     if report is not None:
         facts = {"detector": who, "protocol": named if how else "not known: prediction files"}
@@ -118,15 +135,42 @@ def evaluate(
         _report(report / "index.html", f"Evaluation of {who}", facts, measured, others)
 
 
-def _check_early(
-    json: Path | None, report: Path | None, save_predictions: Path | None, curves: Path | None
-) -> PublicCurves | None:
-    """What would otherwise fail after all pictures have been looked at; the curves for the report."""
-    for folder in (report, save_predictions):
-        if folder is not None and folder.exists() and not folder.is_dir():
-            raise ConfigError(f"{folder}: a file, not a folder to write into")
-    if json is not None and json.is_dir():
-        raise ConfigError(f"{json}: a folder, not a file to write")
+def _check_options(
+    context: typer.Context, predictions: Path | None, report: Path | None, curves: Path | None
+) -> None:
+    """Options that would be without effect."""
+    of_a_model = ("model", "protocol", "long_side", "scales", "workers")
+    source = {name: context.get_parameter_source(name) for name in of_a_model}
+    given = [f"--{name.replace('_', '-')}" for name, s in source.items() if s and s.name == "COMMANDLINE"]
+    if predictions is not None and given:
+        raise ConfigError(f"{', '.join(given)}: says how a model is run, but --predictions runs none")
+    if curves is not None and report is None:
+        raise ConfigError("--curves are drawn in the report; name its folder with --report")
+
+
+def check_targets(*files: Path | None, folders: Iterable[Path | None] = ()) -> None:
+    """ConfigError, before the work, for places that could not be written after it."""
+    for folder in folders:
+        if folder is not None:
+            if folder.exists() and not folder.is_dir():
+                raise ConfigError(f"{folder}: a file, not a folder to write into")
+            _check_place(folder, folder)
+    for file in files:
+        if file is not None:
+            if file.is_dir():
+                raise ConfigError(f"{file}: a folder, not a file to write")
+            _check_place(file, file.parent)
+
+
+def _check_place(target: Path, folder: Path) -> None:
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise ConfigError(f"{target}: cannot be written ({above} is a file)")
+    if not os.access(above, os.W_OK):
+        raise ConfigError(f"{target}: cannot be written (no right to write into {above})")
+
+
+def _public_curves(report: Path | None, curves: Path | None) -> PublicCurves | None:
     if report is not None and find_spec("matplotlib") is None:
         raise MissingExtraError("matplotlib", "evaluate")
     if curves is None:
@@ -136,8 +180,37 @@ def _check_early(
     return read_public_curves(curves)
 
 
+def _check_subsets(others: PublicCurves | None, pictures: EvaluationSet, curves: Path | None) -> None:
+    subsets = set(pictures.truths[0].counted)
+    if others and not any(subsets & set(other) for other in others.values()):
+        named = ", ".join(sorted({subset for other in others.values() for subset in other}))
+        raise ConfigError(f"{curves}: curves of {named}; these pictures have {', '.join(sorted(subsets))}")
+
+
+def _check_saved(folder: Path | None, written: Collection[tuple[str, str]]) -> None:
+    """Files of an earlier run among the new ones would be taken for them."""
+    from featherface.evaluate.predictions import other_files
+
+    others = other_files(folder, written) if folder is not None else []
+    if others:
+        raise ConfigError(
+            f"{folder}: holds {len(others):,} text files that this run would not write, such as {others[0]}; "
+            "name an empty folder"
+        )
+
+
+def _open(model: str, how: Protocol) -> Session:
+    """The model, when it can be run by this protocol."""
+    from featherface.runtime import open_session
+    from featherface.zoo import find_model
+
+    session = open_session(find_model(model), threads=1)
+    how.check_fits(model, session.spec.input_size)
+    return session
+
+
 @contextmanager
-def _writing(target: Path) -> Iterator[None]:
+def writing(target: Path) -> Iterator[None]:
     """Say in one line that something cannot be written."""
     try:
         yield
@@ -151,7 +224,7 @@ def _report(
     from featherface.evaluate.report import write_report
 
     pictures = measured.pictures
-    with _writing(target):
+    with writing(target):
         write_report(
             target,
             title,
@@ -175,6 +248,8 @@ def _load(data: Path, split: str, format: str) -> EvaluationSet:
         # The ground truth is of the validation pictures; the training pictures come with a label.txt.
         if official and (data / split / "label.txt").is_file():
             data = data / split / "label.txt"
+        elif not official and _is_labelled(data / split):
+            data = data / split
         elif official or (data / split / "images").is_dir():
             format = "wider-face"
     if format == "wider-face":
@@ -182,6 +257,11 @@ def _load(data: Path, split: str, format: str) -> EvaluationSet:
     if find_spec("pycocotools") is None:
         raise MissingExtraError("pycocotools", "evaluate")
     return load_labelled(data, format)
+
+
+def _is_labelled(folder: Path) -> bool:
+    """Whether a split brings its own labels, as YOLO's `val/{images,labels}` and RetinaFace's `val/label.txt` do."""
+    return (folder / "labels").is_dir() or (folder / "label.txt").is_file()
 
 
 def _protocol(name: str, long_side: int | None, scales: str | None) -> Protocol:
@@ -192,11 +272,13 @@ def _protocol(name: str, long_side: int | None, scales: str | None) -> Protocol:
         return protocol(name)
     if name != "original":
         raise ConfigError("--long-side and --scales make a protocol of their own; leave --protocol out")
-    return Protocol("custom", long_side=long_side, scales=parse_scales(scales or "1"))
+    return Protocol("custom", long_side=long_side, scales=parse_scales("1" if scales is None else scales))
 
 
-def _detect(model: str, pictures: EvaluationSet, how: Protocol, workers: int | None) -> list[Detections]:
+def _detect(
+    session: Session, pictures: EvaluationSet, how: Protocol, workers: int | None
+) -> list[Detections]:
     from featherface.evaluate.run import detect_set
 
     with bar("detecting", len(pictures.paths)) as advance:
-        return detect_set(model, pictures.paths, how, workers=workers, progress=advance)
+        return detect_set(session, pictures.paths, how, workers=workers, progress=advance)

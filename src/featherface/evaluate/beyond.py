@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featherface.evaluate.ground_truth import ImageTruth
-from featherface.evaluate.wider import Matches, Predictions, curve, match_all
+from featherface.evaluate.wider import Matches, Predictions, curve, is_official, match_all
 
 HEIGHTS = ((0, 16), (16, 32), (32, 96), (96, np.inf))
 """Classes of face height, in pixels of the original picture."""
@@ -26,6 +26,7 @@ class Part:
     name: str
     faces: int
     ap: float
+    """NaN where no face counts."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Bin:
 
     low: float
     high: float
+    """Up to here; normalised when scores of the set lie outside 0 to 1."""
     detections: int
     mean_score: float
     precision: float
@@ -70,7 +72,10 @@ class Beyond:
 
 
 def look_beyond(predictions: Predictions, truths: Sequence[ImageTruth], worst: int = 50) -> Beyond:
-    """Everything above. Parts count the faces of the last subset, which holds the others."""
+    """Everything above. Parts count the faces of the last subset, which holds the others.
+
+    Detections in pictures without faces are false alarms everywhere, but for AP where the toolkit leaves them out.
+    """
     matches = match_all(predictions, truths)
     raw = [_sorted_rows(predictions, truth) for truth in truths]
     recall, threshold = _few_alarms(matches, truths, raw)
@@ -81,21 +86,25 @@ def look_beyond(predictions: Predictions, truths: Sequence[ImageTruth], worst: i
         threshold_at_few_alarms=threshold,
         calibration=_calibration(matches, truths, raw),
         misses=_misses(matches, truths, raw, threshold)[:worst],
-        alarms=_alarms(matches, truths, raw, worst),
+        alarms=_alarms(matches, raw, worst),
     )
 
 
 def to_dict(beyond: Beyond) -> dict[str, object]:
-    """The figures (not the failures) as plain values for JSON."""
+    """The figures (not the failures) as plain values for JSON; None for the AP of no faces."""
     return {
-        "by_height": {p.name: {"faces": p.faces, "ap": p.ap} for p in beyond.by_height},
-        "by_event": {p.name: {"faces": p.faces, "ap": p.ap} for p in beyond.by_event},
+        "by_height": _plain(beyond.by_height),
+        "by_event": _plain(beyond.by_event),
         "recall_at_one_false_alarm_in_ten_images": {
             "threshold": beyond.threshold_at_few_alarms,
             **beyond.recall_at_few_alarms,
         },
         "calibration": [vars(b) for b in beyond.calibration],
     }
+
+
+def _plain(parts: Sequence[Part]) -> dict[str, dict[str, float | None]]:
+    return {p.name: {"faces": p.faces, "ap": p.ap if p.faces else None} for p in parts}
 
 
 def _sorted_rows(predictions: Predictions, truth: ImageTruth) -> NDArray[np.float64]:
@@ -107,9 +116,9 @@ def _by_height(matches: Sequence[Matches], truths: Sequence[ImageTruth]) -> list
     parts = []
     for low, high in HEIGHTS:
         masks = [widest(t) & (t.boxes[:, 3] >= low) & (t.boxes[:, 3] < high) for t in truths]
-        found = curve(matches, masks)
+        found = curve(matches, masks, is_official(truths))
         name = f"{low} to {high} px" if np.isfinite(high) else f"over {low} px"
-        parts.append(Part(name, found.faces, found.ap))
+        parts.append(Part(name, found.faces, found.known_ap))
     return parts
 
 
@@ -119,9 +128,10 @@ def _by_event(matches: Sequence[Matches], truths: Sequence[ImageTruth]) -> list[
         places[truth.event].append(i)
     parts = []
     for event, chosen in places.items():
-        found = curve([matches[i] for i in chosen], [widest(truths[i]) for i in chosen])
-        parts.append(Part(event, found.faces, found.ap))
-    return sorted(parts, key=lambda part: part.ap)
+        masks = [widest(truths[i]) for i in chosen]
+        found = curve([matches[i] for i in chosen], masks, is_official(truths))
+        parts.append(Part(event, found.faces, found.known_ap))
+    return sorted(parts, key=lambda part: (part.faces == 0, part.ap))
 
 
 def _few_alarms(
@@ -129,9 +139,12 @@ def _few_alarms(
 ) -> tuple[dict[str, float], float]:
     """Recall by subset where false alarms reach one in ten pictures, and that score."""
     pairs = list(zip(raw, matches, strict=True))
-    alarms = np.sort(np.concatenate([[0.0], *(rows[m.face < 0, 4] for rows, m in pairs)]))[::-1]
+    alarms = np.sort(np.concatenate([np.zeros(0), *(rows[m.face < 0, 4] for rows, m in pairs)]))[::-1]
     allowed = int(len(truths) * FALSE_ALARMS_PER_IMAGE)
-    threshold = float(alarms[min(allowed, len(alarms) - 1)])
+    lowest = min((float(rows[:, 4].min()) for rows in raw if len(rows)), default=0.0)
+    # Where all alarms together are few enough, every detection is taken.
+    everything = 0.0 if lowest >= 0 else float(np.nextafter(lowest, -np.inf))
+    threshold = float(alarms[allowed]) if allowed < len(alarms) else everything
     recall = {}
     for subset in truths[0].counted if truths else ():
         found = faces = 0
@@ -146,13 +159,17 @@ def _few_alarms(
 def _calibration(
     matches: Sequence[Matches], truths: Sequence[ImageTruth], raw: Sequence[NDArray[np.float64]]
 ) -> list[Bin]:
-    """Precision by score. Detections on ignored faces are left out, as in AP."""
+    """Precision by score. Detections on ignored faces are left out, as in AP.
+
+    Scores that are no shares (some lie outside 0 to 1) are first normalised over the set, as for AP.
+    """
+    shares = all(((rows[:, 4] >= 0) & (rows[:, 4] <= 1)).all() for rows in raw)
     scores, right = [np.zeros(0)], [np.zeros(0, bool)]
     for rows, match, truth in zip(raw, matches, truths, strict=True):
         on = match.face >= 0
         counts = ~on
         counts[on] = widest(truth)[match.face[on]]
-        scores.append(rows[counts, 4])
+        scores.append((rows[:, 4] if shares else match.scores)[counts])
         right.append(on[counts])
     score, good = np.concatenate(scores), np.concatenate(right)
     place = np.clip((score * _BINS).astype(int), 0, _BINS - 1)
@@ -186,7 +203,6 @@ def _misses(
 
 def _alarms(
     matches: Sequence[Matches],
-    truths: Sequence[ImageTruth],
     raw: Sequence[NDArray[np.float64]],
     worst: int,
 ) -> list[Failure]:
@@ -195,7 +211,6 @@ def _alarms(
         (-float(rows[k, 4]), i, int(k))
         for i, (rows, match) in enumerate(zip(raw, matches, strict=True))
         for k in np.flatnonzero(match.face < 0)[:worst]
-        if len(truths[i].boxes)
     ]
     return [Failure(i, _box(raw[i][k]), -score) for score, i, k in sorted(alarms)[:worst]]
 

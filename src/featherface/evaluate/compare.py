@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from featherface.detections import Detections
-from featherface.evaluate.run import EvaluationSet, to_rows
+from featherface.evaluate.run import EvaluationSet, each_picture, to_predictions
 from featherface.evaluate.wider import evaluate
 from featherface.images import Image, read_image, resize
 
@@ -54,6 +52,7 @@ class Compared:
 
     name: str
     ap: dict[str, float]
+    """By subset; NaN where no face counts."""
     parameters: int | None
     multiply_adds: int | None
     file_bytes: int
@@ -82,17 +81,14 @@ def compare(
 def average_precision(
     candidate: Candidate, pictures: EvaluationSet, progress: Callable[[], None] = lambda: None
 ) -> dict[str, float]:
-    """AP per subset at the pictures' original size."""
+    """AP per subset at the pictures' original size; NaN where no face counts."""
 
     def look(path: Path) -> Detections:
-        found = candidate.detect(read_image(path), EVALUATED)
-        progress()
-        return found
+        return candidate.detect(read_image(path), EVALUATED)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        found = list(pool.map(look, pictures.paths))
-    rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
-    return evaluate(rows, pictures.truths).ap
+    found = each_picture(look, pictures.paths, progress=progress)
+    result = evaluate(to_predictions(found, pictures.truths), pictures.truths)
+    return {subset: curve.known_ap for subset, curve in result.curves.items()}
 
 
 def time_in_turns(functions: Sequence[Callable[[], object]], repeats: int) -> list[Spread]:
@@ -101,9 +97,9 @@ def time_in_turns(functions: Sequence[Callable[[], object]], repeats: int) -> li
     for function in functions:
         for _ in range(_WARM_UP):
             function()
-    while len(times[-1]) < repeats:
+    for done in range(0, repeats, _BLOCK):
         for function, taken in zip(functions, times, strict=True):
-            for _ in range(_BLOCK):
+            for _ in range(min(_BLOCK, repeats - done)):
                 start = time.perf_counter()
                 function()
                 taken.append(1e3 * (time.perf_counter() - start))

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+
 from featherface.atomic import atomic_path
-from featherface.errors import MissingExtraError
+from featherface.errors import ConfigError, MissingExtraError
 from featherface.evaluate.compare import Compared, Spread
+from featherface.evaluate.wider import percent
 
 HEADER = ("detector", "parameters", "M MACs", "MB", "network ms", "whole ms", "Easy", "Medium", "Hard")
+_WIDEST = 1000
 MARKERS = "osD^vPX*<>hp"
 
 
@@ -24,15 +30,41 @@ def table_rows(results: Sequence[Compared]) -> list[tuple[str, ...]]:
             f"{r.file_bytes / 1e6:.2f}",
             _times(r.network_ms),
             _times(r.whole_ms),
-            *(f"{100 * value:.1f}" for value in r.ap.values()),
+            *map(percent, r.ap.values()),
         )
         for r in results
     ]
 
 
 def to_json(results: Sequence[Compared], facts: dict[str, object]) -> dict[str, object]:
-    """Plain values; AP as fractions, latency in milliseconds."""
-    return {**facts, "detectors": [dataclasses.asdict(r) for r in results]}
+    """Plain values; AP as fractions (None where no face counts), latency in milliseconds."""
+    detectors = [
+        dataclasses.asdict(r) | {"ap": {s: None if isnan(v) else v for s, v in r.ap.items()}} for r in results
+    ]
+    return {**facts, "detectors": detectors}
+
+
+def print_table(results: Sequence[Compared], title: str) -> None:
+    """Print the table whole: a pipe, or a terminal that is narrower, cuts no figure off."""
+    table = Table(*HEADER, title=title)
+    for row in table_rows(results):
+        table.add_row(*row)
+    console = Console()
+    wide = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+    Console(width=max(console.width, wide)).print(table)
+
+
+def check_picture(path: Path | None) -> None:
+    """Before the work: MissingExtraError without matplotlib, ConfigError for an ending that it cannot write."""
+    if path is None:
+        return
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "evaluate") from error
+    endings = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix and path.suffix.lower().lstrip(".") not in endings:
+        raise ConfigError(f"{path}: pictures are written as {', '.join(sorted(endings))}")
 
 
 def draw(results: Sequence[Compared], path: Path, title: str) -> None:
@@ -54,7 +86,7 @@ def draw(results: Sequence[Compared], path: Path, title: str) -> None:
             spread = [[x - r.whole_ms.low], [r.whole_ms.high - x]]
             look = {"fmt": MARKERS[number % len(MARKERS)], "color": colours(number % colours.N)}
             axes.errorbar(x, y, xerr=spread, label=r.name, capsize=2, **look)
-        front = pareto([(r.whole_ms.median, r.ap[subset]) for r in results])
+        front = pareto([(r.whole_ms.median, r.ap[subset]) for r in results if not isnan(r.ap[subset])])
         axes.plot([x for x, _ in front], [100 * y for _, y in front], "--", color="grey", lw=0.8, zorder=0)
         axes.set(title=subset.title(), xlabel="ms per 640x640 picture, one thread", ylabel="AP")
         axes.grid(alpha=0.3)
@@ -63,7 +95,7 @@ def draw(results: Sequence[Compared], path: Path, title: str) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=9)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120, format=path.suffix.lstrip(".") or "png")
+        figure.savefig(temporary, dpi=120, format=path.suffix.lower().lstrip(".") or "png")
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

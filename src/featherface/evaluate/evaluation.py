@@ -14,7 +14,7 @@ from featherface.evaluate.coco import CocoResult, coco_ap
 from featherface.evaluate.labelled import SUBSET
 from featherface.evaluate.landmarks import LandmarkError, landmark_error
 from featherface.evaluate.run import EvaluationSet
-from featherface.evaluate.wider import Predictions, WiderResult, evaluate
+from featherface.evaluate.wider import Predictions, WiderResult, evaluate, percent
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,9 @@ class Evaluation:
         threshold = self.beyond.threshold_at_few_alarms
         return [
             *([_coco_line(self.coco)] if self.coco else []),
-            "AP  " + "  ".join(f"{s.title()} {100 * v:.2f}" for s, v in self.result.ap.items()),
-            *(f"    {p.name:12} AP {100 * p.ap:5.2f}  {p.faces:6,} faces" for p in self.beyond.by_height),
+            "AP  "
+            + "  ".join(f"{s.title()} {percent(c.known_ap, 2)}" for s, c in self.result.curves.items()),
+            *(f"    {p.name:12} AP {percent(p.ap, 2):>5}  {p.faces:6,} faces" for p in self.beyond.by_height),
             f"found at one false alarm in ten pictures (score {threshold:.3f}): {few}",
             *([_landmark_line(self.landmarks)] if self.landmarks and self.landmarks.labelled else []),
         ]
@@ -47,7 +48,7 @@ class Evaluation:
             "image_set": self.pictures.name,
             "images": self.result.images,
             "faces": self.result.faces,
-            "ap": self.result.ap,
+            "ap": {s: c.ap if c.faces else None for s, c in self.result.curves.items()},
             "coco": _plain(self.coco),
             "landmarks": _plain(self.landmarks),
             **to_dict(self.beyond),
@@ -76,19 +77,16 @@ def evaluate_all(
 def _coco_line(coco: CocoResult) -> str:
     figures = {"AP": coco.ap, "AP50": coco.ap50, "AP75": coco.ap75}
     figures |= {"small": coco.small, "medium": coco.medium, "large": coco.large}
-    words = "  ".join(f"{name} {_percent(value)}" for name, value in figures.items())
+    words = "  ".join(f"{name} {percent(value, 2)}" for name, value in figures.items())
     return f"COCO  {words}  (at most {coco.max_detections} a picture)"
 
 
 def _landmark_line(error: LandmarkError) -> str:
+    mean, median, far = (percent(v, 2) for v in (error.mean, error.median, error.over_a_tenth))
     return (
-        f"landmarks off by {_percent(error.mean)}% of the face's size, median {_percent(error.median)}%; over 10% on "
-        f"{_percent(error.over_a_tenth)}% of {error.found:,} faces found ({error.labelled:,} with labelled landmarks)"
+        f"landmarks off by {mean}% of the face's size, median {median}%; over 10% on "
+        f"{far}% of {error.found:,} faces found ({error.labelled:,} with labelled landmarks)"
     )
-
-
-def _percent(value: float) -> str:
-    return "-" if isnan(value) else f"{100 * value:.2f}"
 
 
 def _plain(result: CocoResult | LandmarkError | None) -> dict[str, Any] | None:

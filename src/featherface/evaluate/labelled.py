@@ -41,7 +41,7 @@ def load_labelled(source: str | Path, format: str = "auto") -> EvaluationSet:
         if other is not annotation.path:
             raise DataError(f"{source}: {other} and {annotation.path} are one picture to the evaluation")
     paths = [annotation.path for annotation in annotations]
-    return EvaluationSet(truths, paths, str(source), len(paths), frozenset(t.event for t in truths))
+    return EvaluationSet(truths, paths, str(source), len(paths), frozenset(seen))
 
 
 def _truth(annotation: Annotation, event: str) -> ImageTruth:

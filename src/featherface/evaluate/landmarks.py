@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from featherface.detections import Detections
 from featherface.evaluate.ground_truth import ImageTruth
-from featherface.evaluate.run import to_rows
-from featherface.evaluate.wider import Predictions, match_all
+from featherface.evaluate.run import to_predictions
+from featherface.evaluate.wider import match_all
 
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 _FAR = 0.1
@@ -40,7 +40,7 @@ def landmark_error(
     detections: Sequence[Detections], truths: Sequence[ImageTruth], subset: str
 ) -> LandmarkError:
     """The error over a set; a face's best detection counts. Ground truth without landmarks has none labelled."""
-    rows: Predictions = {(t.event, t.name): to_rows(d) for t, d in zip(truths, detections, strict=True)}
+    rows = to_predictions(detections, truths)
     errors, labelled = [np.zeros((0, len(POINTS)))], 0
     for match, found, truth in zip(match_all(rows, truths), detections, truths, strict=True):
         if truth.landmarks is None:

@@ -18,11 +18,13 @@ from featherface.zoo import find_model, list_models
 def our_candidate(model: str) -> Candidate:
     """A shipped model by name, or a model file; protocol `original`, one thread.
 
-    Raises ModelError when there is none such or it cannot be run.
+    Raises ModelError when there is none such or it cannot be run, ConfigError when it takes pictures of one size
+    only, for which protocol `original` cannot be run.
     """
     how = protocol("original")
     file = Path(find_model(model))
     session = open_session(file, threads=1)
+    how.check_fits(model, session.spec.input_size)
     detectors = {
         score: Detector(session, score, iou_threshold=how.iou_threshold, max_detections=how.max_detections)
         for score in (EVALUATED, FOUND)

@@ -16,18 +16,20 @@ Rows = NDArray[np.float64]
 
 
 def read_predictions(
-    folder: str | Path, truths: Sequence[ImageTruth], events: Collection[str] = ()
+    folder: str | Path, truths: Sequence[ImageTruth], known: Collection[tuple[str, str]] = ()
 ) -> tuple[dict[tuple[str, str], Rows], list[str]]:
     """Predictions by (event, name), and the names of pictures whose file is missing.
 
-    `events` are further ones that the folder may hold. DataError names file and line of a wrong count, a value
-    that is no number, NaN or a negative size; and a folder that is not there, empty, or holds an unknown event.
+    `known` are further pictures (event, name) whose events the folder may hold. DataError names file and line of a
+    wrong count, a line that is not five numbers, NaN or a negative size; and a folder that is not there, empty, or
+    holds an unknown event.
     """
     root = Path(folder)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder of predictions")
-    known = {Path(event).parts[0] for event in {t.event for t in truths}.union(events) if event != "."}
-    unknown = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name not in known)
+    events = {t.event for t in truths}.union(event for event, _ in known)
+    folders = {Path(event).parts[0] for event in events if event != "."}
+    unknown = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name not in folders)
     if unknown:
         raise DataError(f"{root / unknown[0]}: not an event of these pictures")
     found, missing = {}, []
@@ -51,16 +53,25 @@ def read_prediction_file(path: Path) -> Rows:
         count = int(lines[1])
     except ValueError as error:
         raise DataError(f"{path}:2: {lines[1]!r} is not a count") from error
-    rows = [line for line in lines[2:] if line.strip()]
-    if count != len(rows):
-        raise DataError(f"{path}:2: announces {count} detections, holds {len(rows)}")
+    numbered = [(number, line.split()) for number, line in enumerate(lines[2:], 3) if line.strip()]
+    if count != len(numbered):
+        raise DataError(f"{path}:2: announces {count} detections, holds {len(numbered)}")
+    if not numbered:
+        return np.zeros((0, 5))
     try:
-        values = np.array([line.split() for line in rows], np.float64).reshape(-1, 5)
-        if np.isfinite(values).all() and (values[:, 2:4] >= 0).all():
+        values = np.array([parts for _, parts in numbered], np.float64)
+        if values.shape[1] == 5 and np.isfinite(values).all() and (values[:, 2:4] >= 0).all():
             return values
     except ValueError:
-        pass  # something is wrong with a line, or lines hold more than five numbers: one by one they tell which
-    return np.array([_row(line, f"{path}:{n}") for n, line in enumerate(rows, 3)], np.float64)
+        pass  # some line is no row of numbers, or has more of them than others: one by one they tell which
+    return np.array([_row(parts, f"{path}:{number}") for number, parts in numbered], np.float64)
+
+
+def other_files(folder: str | Path, expected: Collection[tuple[str, str]]) -> list[Path]:
+    """The text files below a folder that are no prediction file of these (event, name)."""
+    root = Path(folder)
+    own = {root / event / f"{name}.txt" for event, name in expected}
+    return sorted(path for path in root.rglob("*.txt") if path not in own)
 
 
 def write_predictions(folder: str | Path, event: str, name: str, rows: NDArray[np.floating]) -> None:
@@ -70,14 +81,13 @@ def write_predictions(folder: str | Path, event: str, name: str, rows: NDArray[n
     write_text(Path(folder) / event / f"{name}.txt", "\n".join(lines) + "\n")
 
 
-def _row(line: str, where: str) -> list[float]:
-    parts = line.split()
+def _row(parts: list[str], where: str) -> list[float]:
+    if len(parts) != 5:
+        raise DataError(f"{where}: {len(parts)} numbers; a detection has x y w h score")
     try:
-        values = [float(part) for part in parts[:5]]
+        values = [float(part) for part in parts]
     except ValueError as error:
         raise DataError(f"{where}: {error}") from error
-    if len(values) < 5:
-        raise DataError(f"{where}: {len(parts)} numbers; a detection has x y w h score")
     if not np.isfinite(values).all():
         raise DataError(f"{where}: a value is not a finite number")
     if values[2] < 0 or values[3] < 0:

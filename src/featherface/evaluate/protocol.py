@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from featherface.errors import ConfigError
 
+MAX_SCALE = 16
+VGA = 640
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -19,6 +22,28 @@ class Protocol:
     score_threshold: float = 0.02
     iou_threshold: float = 0.4
     max_detections: int = 750
+
+    def __post_init__(self) -> None:
+        if self.long_side is not None and self.long_side < 1:
+            raise ConfigError(f"long side {self.long_side}: must be at least 1")
+        if not self.scales or any(not 0 < scale <= MAX_SCALE for scale in self.scales):
+            given = ", ".join(f"{scale:g}" for scale in self.scales)
+            raise ConfigError(f"scales {given}: each must be over 0 and at most {MAX_SCALE}")
+
+    def check_fits(self, model: str, input_size: tuple[int, int] | None) -> None:
+        """ConfigError when pictures of this protocol can be larger than the one size that a model takes.
+
+        The detector would shrink them, and the figures would be those of another protocol than they say.
+        """
+        if input_size is None:
+            return
+        side = min(input_size)
+        if self.long_side is None or round(self.long_side * max(self.scales)) > side:
+            raise ConfigError(
+                f"{model}: takes pictures of {input_size[0]}x{input_size[1]} only, larger ones would be shrunk, which "
+                f"is not protocol {self.name}; evaluate it with --long-side {side}"
+                f"{' or --protocol vga' if side >= VGA else ''}, or take a file of any input size"
+            )
 
     def describe(self) -> str:
         """One line for tables and pages."""
@@ -35,7 +60,7 @@ class Protocol:
 
 PROTOCOLS: dict[str, Protocol] = {
     "original": Protocol("original"),
-    "vga": Protocol("vga", long_side=640),
+    "vga": Protocol("vga", long_side=VGA),
     "multiscale": Protocol("multiscale", scales=(0.5, 1.0, 1.5, 2.0), flip=True),
 }
 

@@ -17,8 +17,9 @@ from featherface.atomic import write_text
 from featherface.errors import DataError, ImageError, MissingExtraError
 from featherface.evaluate.beyond import Beyond, Failure, Part
 from featherface.evaluate.coco import CocoResult
+from featherface.evaluate.ground_truth import OFFICIAL_PICTURES
 from featherface.evaluate.landmarks import LandmarkError
-from featherface.evaluate.wider import WiderResult, average_precision
+from featherface.evaluate.wider import WiderResult, average_precision, percent
 from featherface.images import encode_image, read_image, resize
 
 _STYLE = """
@@ -38,6 +39,8 @@ figcaption span{display:block;color:#66727f;white-space:nowrap;overflow:hidden;t
 """
 _CROP, _CONTEXT = 136, 2.6
 _OURS, _GREY = "#c0392b", "#9aa7b4"
+
+_CURVES, _WANTED = "wider_pr_info_*_val.mat", "wider_pr_info_<name>_<subset>_val.mat"
 
 PublicCurves = Mapping[str, Mapping[str, NDArray[np.float64]]]
 """Other detectors' curves: name -> subset -> (T, 2) precision, recall."""
@@ -64,6 +67,7 @@ def write_report(
         f"<p>One false alarm in ten pictures is reached at a score of {threshold}.</p>",
         _coco(coco) if coco else "",
         _curves(result, others or {}),
+        _covered(result.images) if others else "",
         _landmarks(landmarks) if landmarks and landmarks.labelled else "",
         "<h2>By face height</h2>",
         _table(("height", "faces", "AP", ""), _parts(beyond.by_height)),
@@ -83,30 +87,39 @@ def write_report(
     write_text(target, page)
 
 
-def read_public_curves(folder: Path) -> PublicCurves:
-    """The toolkit's `wider_pr_info_<name>_<subset>_val.mat` files of a folder; DataError names a bad one."""
+def read_public_curves(place: Path) -> PublicCurves:
+    """The toolkit's `wider_pr_info_<name>_<subset>_val.mat` files of a folder, or one of them.
+
+    Points that are not numbers are left out. DataError names a file that is not one.
+    """
     try:
         from scipy.io import loadmat
     except ImportError as error:
         raise MissingExtraError("scipy", "evaluate") from error
+    if place.is_file() and not place.match(_CURVES):
+        raise DataError(f"{place}: not called {_WANTED}")
     curves: dict[str, dict[str, NDArray[np.float64]]] = {}
-    for path in sorted(folder.rglob("wider_pr_info_*_val.mat")):
+    for path in [place] if place.is_file() else sorted(place.rglob(_CURVES)):
         name, _, subset = path.stem.removeprefix("wider_pr_info_").removesuffix("_val").rpartition("_")
         try:
             values = np.asarray(loadmat(path)["pr_cruve"], np.float64)
         except Exception as error:  # scipy has no common class for what it raises on files of another kind
             raise DataError(f"{path}: not one of the toolkit's curve files ({error})") from error
-        if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all():
+        if values.ndim != 2 or values.shape[1] != 2:
             raise DataError(f"{path}: a curve of shape {values.shape}, not pairs of precision and recall")
-        curves.setdefault(name, {})[subset] = values
+        # Where nothing was detected yet, the toolkit's precision is 0/0.
+        known = values[np.isfinite(values).all(1)]
+        if not len(known):
+            raise DataError(f"{path}: holds no point of a curve that is a number")
+        curves.setdefault(name, {})[subset] = known
     if not curves:
-        raise DataError(f"{folder}: holds no wider_pr_info_<name>_<subset>_val.mat")
+        raise DataError(f"{place}: holds no {_WANTED}")
     return curves
 
 
 def _average_precision(result: WiderResult, beyond: Beyond) -> str:
     rows = [
-        (s, f"{c.faces:,}", f"{100 * c.ap:.2f}", f"{beyond.recall_at_few_alarms[s]:.1%}")
+        (s, f"{c.faces:,}", percent(c.known_ap, 2), f"{beyond.recall_at_few_alarms[s]:.1%}")
         for s, c in result.curves.items()
     ]
     return _table(("subset", "faces", "AP", "recall at one false alarm in ten pictures"), rows)
@@ -128,7 +141,7 @@ def _landmarks(error: LandmarkError) -> str:
 
 
 def _parts(parts: Iterable[Part]) -> list[tuple[str | float, ...]]:
-    return [(p.name, f"{p.faces:,}", f"{100 * p.ap:.1f}", p.ap) for p in parts]
+    return [(p.name, f"{p.faces:,}", percent(p.ap), p.ap) for p in parts]
 
 
 def _calibration(beyond: Beyond) -> str:
@@ -145,7 +158,12 @@ def _curves(result: WiderResult, others: PublicCurves) -> str:
     panels = figure.subplots(1, len(result.curves), squeeze=False)[0]
     for axes, (subset, found) in zip(panels, result.curves.items(), strict=True):
         axes.plot(
-            found.recall, found.precision, lw=2.2, color=_OURS, label=f"this: {100 * found.ap:.1f}", zorder=9
+            found.recall,
+            found.precision,
+            lw=2.2,
+            color=_OURS,
+            label=f"this: {percent(found.known_ap)}",
+            zorder=9,
         )
         known = {name: curves[subset] for name, curves in others.items() if subset in curves}
         areas = {name: average_precision(curve[:, 0], curve[:, 1]) for name, curve in known.items()}
@@ -155,6 +173,16 @@ def _curves(result: WiderResult, others: PublicCurves) -> str:
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
     return _svg(figure, "precision against recall")
+
+
+def _covered(images: int) -> str:
+    """A word of warning when curves of different pictures lie in one picture."""
+    if images == OFFICIAL_PICTURES:
+        return ""
+    return (
+        f"<p>The other detectors' curves are of all {OFFICIAL_PICTURES:,} pictures of the validation set, "
+        f"this one is of {images:,}.</p>"
+    )
 
 
 def _calibration_curve(beyond: Beyond) -> str:
@@ -220,11 +248,6 @@ def _crop(image: NDArray[np.uint8], box: tuple[float, float, float, float]) -> N
     return part
 
 
-def percent(value: float) -> str:
-    """A fraction in percent; a dash where it is unknown."""
-    return "-" if np.isnan(value) else f"{100 * value:.1f}"
-
-
 def _table(head: Sequence[str], rows: Sequence[Sequence[str | float]], kind: str = "") -> str:
     """Words are written, a float is drawn as a bar of that share."""
     heads = "".join(f"<th>{html.escape(h)}</th>" for h in head)
@@ -234,5 +257,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str | float]], kind: str
 
 def _cell(value: str | float) -> str:
     if isinstance(value, float):
-        return f'<td class="bar"><i style="width:{100 * value:.1f}%"></i></td>'
+        width = 0.0 if np.isnan(value) else 100 * value
+        return f'<td class="bar"><i style="width:{width:.1f}%"></i></td>'
     return f"<td>{html.escape(value)}</td>"

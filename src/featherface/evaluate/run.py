@@ -1,9 +1,9 @@
-"""Runs a detector over the pictures of a WIDER FACE folder, on all cores, in the order of the ground truth."""
+"""Runs a detector over a set of pictures, on all cores, in the order of the ground truth."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +14,18 @@ from numpy.typing import NDArray
 from featherface.detections import Detections
 from featherface.detector import Detector
 from featherface.errors import DataError
-from featherface.evaluate.ground_truth import ImageTruth, load_ground_truth
+from featherface.evaluate.ground_truth import (
+    OFFICIAL_PICTURES,
+    ImageTruth,
+    is_wider_val,
+    load_ground_truth,
+)
 from featherface.evaluate.protocol import Protocol
 from featherface.images import IMAGE_SUFFIXES
 from featherface.runtime import Session
 
-FULL_SET = 3226
+Rows = NDArray[np.float64]
+FULL_SET = OFFICIAL_PICTURES
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,8 @@ class EvaluationSet:
     source: str = "WIDER FACE val"
     whole: int = FULL_SET
     """How many pictures the source has."""
-    events: frozenset[str] = frozenset()
-    """All events of the source."""
+    known: frozenset[tuple[str, str]] = frozenset()
+    """Event and name of all pictures of the source, also of those that are not there."""
 
     @property
     def name(self) -> str:
@@ -44,13 +50,15 @@ class EvaluationSet:
 def load_set(folder: str | Path, split: str = "val") -> EvaluationSet:
     """The pictures under `<folder>/<split>/images` that the ground truth beside it knows.
 
-    DataError when there are none, or when a picture's event or name is unknown to the ground truth.
+    They are called WIDER FACE's when the ground truth counts what the official one does. DataError when there are
+    none, or when a picture's event or name is unknown to the ground truth.
     """
     root = Path(folder)
     images = root / split / "images"
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of pictures")
-    truths = {(t.event, t.name): t for t in load_ground_truth(root / "ground_truth")}
+    everything = load_ground_truth(root / "ground_truth")
+    truths = {(t.event, t.name): t for t in everything}
     there = {}
     for path in sorted(p for p in images.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES):
         key = (path.parent.name, path.stem)
@@ -60,8 +68,9 @@ def load_set(folder: str | Path, split: str = "val") -> EvaluationSet:
     if not there:
         raise DataError(f"{images}: holds no pictures")
     chosen = [t for key, t in truths.items() if key in there]
-    events = frozenset(event for event, _ in truths)
-    return EvaluationSet(chosen, [there[t.event, t.name] for t in chosen], events=events)
+    source = "WIDER FACE val" if is_wider_val(everything) else f"own ground truth in {root}"
+    paths = [there[t.event, t.name] for t in chosen]
+    return EvaluationSet(chosen, paths, source, len(everything), frozenset(truths))
 
 
 def every_nth(pictures: EvaluationSet, count: int) -> EvaluationSet:
@@ -91,17 +100,40 @@ def detect_set(
     )
 
     def look(path: Path) -> Detections:
-        found = detector.detect(
-            path, scales=protocol.scales, flip=protocol.flip, long_side=protocol.long_side
-        )
+        return detector.detect(path, scales=protocol.scales, flip=protocol.flip, long_side=protocol.long_side)
+
+    return each_picture(look, paths, workers, progress)
+
+
+def each_picture(
+    look: Callable[[Path], Detections],
+    paths: Sequence[Path],
+    workers: int | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> list[Detections]:
+    """What `look` finds in each picture, by several threads (as many as there are cores), in order."""
+
+    def one(path: Path) -> Detections:
+        found = look(path)
         progress()
         return found
 
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        return list(pool.map(look, paths))
+    with ThreadPoolExecutor(workers or _cores()) as pool:
+        return list(pool.map(one, paths))
 
 
-def to_rows(found: Detections) -> NDArray[np.float64]:
+def _cores() -> int:
+    """The cores that this process may use, which in a container are fewer than the machine has."""
+    may_use = getattr(os, "sched_getaffinity", None)
+    return len(may_use(0)) if may_use else os.cpu_count() or 1
+
+
+def to_predictions(found: Iterable[Detections], truths: Iterable[ImageTruth]) -> dict[tuple[str, str], Rows]:
+    """Each picture's rows by (event, name), as the evaluator takes them."""
+    return {(t.event, t.name): to_rows(d) for t, d in zip(truths, found, strict=True)}
+
+
+def to_rows(found: Detections) -> Rows:
     """Detections as the official format has them: (N, 5) x, y, w, h, score."""
     boxes = found.boxes.astype(np.float64)
     return np.column_stack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2], found.scores.astype(np.float64)])

@@ -1,8 +1,9 @@
 """Average precision as WIDER FACE's official toolkit computes it, to the letter.
 
 Scores are normalised over the whole set; 1,000 thresholds; IoU of at least 0.5 with the toolkit's convention
-that a box of width w covers w + 1 pixels; the first detection on a face finds it, later ones are neither right
-nor wrong; detections on ignored faces do not count; AP is the area under the interpolated curve.
+that a box of width w covers w + 1 pixels; the first detection on a face finds it, later ones are proposals that
+find nothing; detections on ignored faces do not count; AP is the area under the interpolated curve. A picture
+without any face is left out of the toolkit's AP, false alarms and all; on labels of your own it counts.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ class Curve:
     precision: _Floats
     recall: _Floats
     ap: float
+    """0 where no face counts, so that means over subsets stay numbers."""
+
+    @property
+    def known_ap(self) -> float:
+        """AP, NaN where no face counts."""
+        return self.ap if self.faces else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +77,14 @@ def evaluate(
     """AP of predictions for these pictures; one without predictions counts as no detections."""
     matches = match_all(predictions, truths, progress)
     subsets = truths[0].counted if truths else SUBSETS
-    return WiderResult(len(truths), {s: curve(matches, [t.counted[s] for t in truths]) for s in subsets})
+    official = is_official(truths)
+    curves = {s: curve(matches, [t.counted[s] for t in truths], official) for s in subsets}
+    return WiderResult(len(truths), curves)
+
+
+def is_official(truths: Sequence[ImageTruth]) -> bool:
+    """Whether the ground truth has the toolkit's subsets, and so follows its rules."""
+    return not truths or tuple(truths[0].counted) == SUBSETS
 
 
 def match_all(
@@ -89,12 +103,14 @@ def match_all(
     return found
 
 
-def curve(matches: Sequence[Matches], counted: Sequence[NDArray[np.bool_]]) -> Curve:
-    """The precision-recall curve when, in each picture, these faces count and the others are ignored."""
+def curve(matches: Sequence[Matches], counted: Sequence[NDArray[np.bool_]], official: bool = True) -> Curve:
+    """The precision-recall curve when, in each picture, these faces count and the others are ignored.
+
+    `official` leaves out pictures without any face, as the toolkit does: their false alarms do not count.
+    """
     proposed, right = [np.zeros(0)], [np.zeros(0)]
     for match, mask in zip(matches, counted, strict=True):
-        # A picture without any face is left out by the toolkit: its false alarms do not count.
-        if len(mask):
+        if len(mask) or not official:
             counts = np.append(mask, True)[match.face]  # -1, on no face, is the last: it counts
             proposed.append(match.scores[counts])
             right.append(match.scores[counts & match.first])
@@ -146,9 +162,14 @@ def iou_plus_one(first: _Floats, second: _Floats) -> _Floats:
 
 
 def _score_range(predictions: Predictions) -> tuple[float, float]:
-    """Lowest and highest score of the whole set. The toolkit starts at 0 for the highest, 2 for the lowest."""
-    low, high = 2.0, 0.0
+    """Lowest and highest score of the whole set, of whatever scale; infinite without any detection."""
+    low, high = np.inf, -np.inf
     for rows in predictions.values():
         if len(rows):
             low, high = min(low, float(rows[:, 4].min())), max(high, float(rows[:, 4].max()))
     return low, high
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A fraction in percent; a dash where it is unknown."""
+    return "-" if np.isnan(value) else f"{100 * value:.{digits}f}"
