@@ -238,8 +238,9 @@ def _muxer(suffix: str, tags: dict[str, str]) -> dict[str, str]:
 
 
 def _tags(tags: dict[str, str]) -> dict[str, str]:
-    """A stream's language and title; the rest tells how the source was written."""
-    return {key: value for key, value in tags.items() if key.lower() in ("language", "title", "name")}
+    """A stream's language and title, which MP4 calls a name; the rest tells how the source was written."""
+    known = {"language": "language", "title": "title", "name": "title"}
+    return {known[key.lower()]: value for key, value in tags.items() if key.lower() in known}
 
 
 def _close(container: Any) -> None:
