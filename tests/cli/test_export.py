@@ -34,6 +34,8 @@ BAD = [
     pytest.param(["--int8", "--calibration", "{empty}"], "holds no pictures", id="empty calibration folder"),
     pytest.param(["--int8", "--calibration", "{empty}/x"], "no such folder", id="no calibration folder"),
     pytest.param(["--int8", "--fp16", "--calibration", "{empty}"], "exclude each other", id="two precisions"),
+    pytest.param(["--calibration", "{empty}"], "are for int8: --int8", id="calibration without int8"),
+    pytest.param(["--float-layers", "neck"], "are for int8: --int8", id="float layers without int8"),
     pytest.param(["--format", "ncnn", "--with-nms"], "no suppression", id="nms where there is none"),
     pytest.param(["--format", "torchscript", "--photos", "{empty}/x.jpg"], "no such file", id="no photo"),
 ]
@@ -47,6 +49,49 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(run, options, reason,
     assert outcome.code == 1
     assert reason in outcome.err.splitlines()[-1]
     assert not output.exists() or list(output.iterdir()) == []
+
+
+SENSITIVITY = [
+    pytest.param(["--model", "{v1}"], "has deformable convolution in int8", id="a deformable model"),
+    pytest.param(["--format", "openvino"], "is measured in ONNX Runtime", id="another runtime"),
+    pytest.param(["--sensitivity", "{empty}/x"], "{empty}/x", id="no labels"),
+    pytest.param(["--float-layers", "bogus"], "no group of layers 'bogus'", id="no such layers"),
+]
+
+
+@pytest.mark.parametrize(("options", "reason"), SENSITIVITY)
+def test_a_sensitivity_that_cannot_be_measured_is_one_line_and_no_header(
+    run, options, reason, tmp_path, examples, monkeypatch
+):
+    from featherface.model import PRESETS, build
+
+    monkeypatch.setattr("featherface.model.weights.load_any", lambda path: build(PRESETS["v1"]).eval())
+    names = {"v1": tmp_path / "v1.pth", "empty": tmp_path}
+    given = [o.format(**names) for o in options]
+    outcome = run("export", "--sensitivity", tmp_path, "--calibration", examples, *given)
+    assert outcome.code == 1 and not outcome.out
+    assert reason.format(**names) in outcome.err.splitlines()[-1]
+
+
+def test_sensitivity_prints_the_subsets_that_the_labels_have(run, tmp_path, examples, monkeypatch):
+    from featherface.export.int8 import Sensitivity
+
+    def rows(network, options, measure, show, warn):
+        show(Sensitivity("all float", {"all": 0.5}, {}))
+        show(Sensitivity("all int8", {"all": 0.25}, {"all": 0.25}))
+
+    monkeypatch.setattr("featherface.export.int8.sensitivity", rows)
+    monkeypatch.setattr("featherface.cli.validation.make_measure", lambda place, images: None)
+    outcome = run("export", "--sensitivity", tmp_path, "--calibration", examples)
+    assert outcome.code == 0
+    header, whole, int8 = (line.split() for line in outcome.out.splitlines())
+    assert header[:4] == ["kept", "in", "float", "all"]
+    assert whole == ["all", "float", "50.00"] and int8 == ["all", "int8", "25.00", "all", "+25.00"]
+
+
+def test_an_export_without_a_folder_is_one_line(run):
+    outcome = run("export", "--format", "torchscript")
+    assert outcome.code == 1 and "--output DIR" in outcome.err
 
 
 def test_an_output_that_cannot_be_written_is_named(run, tmp_path):

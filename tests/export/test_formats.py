@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,11 +13,13 @@ import pytest
 import torch
 
 from featherface.boxes import decode_boxes, decode_landmarks
-from featherface.errors import ConfigError, MissingExtraError, ModelError
+from featherface.errors import ConfigError, DataError, FeatherFaceError, MissingExtraError, ModelError
 from featherface.export import versions
-from featherface.export.export import export_model
+from featherface.export.calibration import batches
+from featherface.export.export import check, export_model
 from featherface.export.int8 import layer_of_nodes, quantize
 from featherface.export.options import FORMATS, Options, find_format, parse_size
+from featherface.export.place import place
 from featherface.export.portable import Decoded, Portable
 from featherface.model import published
 from featherface.priors import prior_boxes
@@ -143,7 +147,114 @@ LIMITS = [
     pytest.param("torchscript", {"precision": "fp16"}, "no fp16", id="torchscript fp16"),
     pytest.param("onnx", {"precision": "int8"}, "--calibration", id="int8 without pictures"),
     pytest.param("onnx", {"calibration_images": 0}, "at least 1", id="no calibration pictures"),
+    pytest.param("onnx", {"calibration": Path()}, "are for int8", id="pictures without int8"),
+    pytest.param("onnx", {"float_layers": ()}, "are for int8", id="float layers without int8"),
 ]
+
+
+GROUPS = [
+    pytest.param("onnx", ("bogus",), "no group of layers 'bogus'; there are backbone.stage1", id="onnx"),
+    pytest.param("openvino", ("neck", "bogus"), "no group of layers 'bogus'", id="openvino"),
+    pytest.param("executorch", ("context.x",), "no group of layers 'context.x'", id="executorch"),
+    pytest.param("litert", ("backbone.stage2",), "no group of layers 'backbone.stage2'", id="litert"),
+    pytest.param("litert", ("context.0",), "no group of layers 'context.0'", id="litert: a level"),
+    pytest.param("onnx", ("bogus.0",), "no group of layers 'bogus.0'", id="a part of no group"),
+]
+
+
+@pytest.mark.parametrize(("name", "groups", "reason"), GROUPS)
+def test_layers_that_no_network_has_cannot_stay_float(name, groups, reason, tmp_path):
+    with pytest.raises(ConfigError, match=reason):
+        Options(find_format(name), (64, 64), "int8", calibration=tmp_path, float_layers=groups)
+
+
+@pytest.mark.parametrize(
+    ("group", "there"), [("context.0", True), ("neck", True), ("context.7", False), ("shuffle", True)]
+)
+def test_layers_that_this_network_lacks_cannot_stay_float(group, there, plain, examples):
+    options = Options(find_format("onnx"), precision="int8", calibration=examples, float_layers=(group,))
+    if there:
+        check(plain, options)
+    else:
+        with pytest.raises(ConfigError, match=f"small: has no layers '{group}'"):
+            check(plain, options)
+
+
+def test_the_groups_of_litert_are_those_it_can_tell_apart():
+    from featherface.export.int8_litert import _NAMES
+    from featherface.export.layers import LITERT_GROUPS
+
+    assert tuple(_NAMES) == LITERT_GROUPS
+
+
+def test_a_calibration_picture_that_cannot_be_read_is_skipped(examples, tmp_path):
+    options = Options(find_format("onnx"), precision="int8", calibration=tmp_path)
+    whole = (examples / "eileen_collins.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[:5000])
+    with pytest.raises(DataError, match="none of its pictures can be read"):
+        list(batches(options))
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    lines = []
+    assert len(list(batches(options, lines.append))) == 1
+    assert len(lines) == 1 and "cut.jpg" in lines[0]
+
+
+def test_a_folder_in_the_way_is_not_replaced(plain, tmp_path):
+    theirs = tmp_path / "small.torchscript.pt"
+    theirs.mkdir()
+    (theirs / "letter.txt").write_text("mine")
+    with pytest.raises(FeatherFaceError, match=r"small\.torchscript\.pt: is a folder, which is not replaced"):
+        export_model(plain, "small", tmp_path, Options(find_format("torchscript")), needs_faces=False)
+    assert [path.name for path in tmp_path.rglob("*")] == ["small.torchscript.pt", "letter.txt"]
+
+
+def _made(folder, names, text):
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_text(text)
+    return [folder / name for name in names]
+
+
+def test_files_are_placed_all_or_none(tmp_path, monkeypatch):
+    names = ["net.xml", "net.bin", "net.xml.json"]
+    _made(tmp_path, names[:2], "old")
+    new = _made(tmp_path / "work", names, "new")
+    honest = Path.replace
+
+    def full(self, target):
+        if self == new[1]:
+            raise OSError("disk full")
+        return honest(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="disk full"):
+        place(new, tmp_path)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir() if p.is_file()} == dict.fromkeys(
+        names[:2], "old"
+    )
+    monkeypatch.undo()
+    place(_made(tmp_path / "again", names, "new"), tmp_path)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir() if p.is_file()} == dict.fromkeys(names, "new")
+
+
+def test_only_an_older_package_is_a_folder_that_is_replaced(tmp_path):
+    for folder, text in ((tmp_path, "old"), (tmp_path / "work", "new")):
+        folder.mkdir(exist_ok=True)
+        _made(folder / "net.mlpackage", ["Manifest.json"], text)
+    place([tmp_path / "work" / "net.mlpackage"], tmp_path)
+    assert (tmp_path / "net.mlpackage" / "Manifest.json").read_text() == "new"
+    (tmp_path / "net.mlpackage" / "Manifest.json").unlink()
+    _made(tmp_path / "next", ["net.mlpackage"], "x")
+    with pytest.raises(FeatherFaceError, match="is a folder"):
+        place([tmp_path / "next" / "net.mlpackage"], tmp_path)
+
+
+def test_a_package_that_the_converter_imports_is_named_when_missing(plain, tmp_path, monkeypatch):
+    for module in ("onnx_variants", "onnx_graph", "onnx", "int8"):
+        monkeypatch.delitem(sys.modules, f"featherface.export.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "onnxslim", None)
+    with pytest.raises(MissingExtraError, match=r"onnxslim is not installed.*featherface\[train\]"):
+        export_model(plain, "small", tmp_path, Options(find_format("onnx")))
 
 
 @pytest.mark.parametrize(("name", "options", "reason"), LIMITS)

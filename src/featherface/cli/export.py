@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    output: Annotated[Path, typer.Option(help="Folder for the model, its JSON and an example.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the model, its JSON and an example.")
+    ] = None,
     format: Annotated[
         str, typer.Option(help="onnx, openvino, ncnn, litert, torchscript, executorch or coreml.")
     ] = "onnx",
@@ -81,15 +83,17 @@ def export(
         calibration_images=calibration_images,
         float_layers=_groups(float_layers),
     )
-    name, network = load_model(model)
     if sensitivity is not None:
-        _print_sensitivity(network, options, sensitivity, sensitivity_images)
+        _print_sensitivity(load_model(model)[1], options, sensitivity, sensitivity_images)
         return
+    if output is None:
+        raise ConfigError("--output DIR: the folder for the files")
+    name, network = load_model(model)
+    from featherface.export.check import PHOTO
     from featherface.export.export import export_model
 
-    kwargs = {"photos": photos} if photos else {}
     done = export_model(
-        network, name, output, options, report=lambda line: typer.echo(line, err=True), **kwargs
+        network, name, output, options, photos or (PHOTO,), lambda line: typer.echo(line, err=True)
     )
     found = done.parity
     typer.echo(f"{done.model}: {done.size / 1e6:.2f} MB")
@@ -126,15 +130,20 @@ def load_model(model: str) -> tuple[str, FeatherFace]:
 def _print_sensitivity(network: FeatherFace, options: Options, data: Path, images: int) -> None:
     """AP lost per group of layers: what stays float is chosen by this."""
     from featherface.cli.validation import make_measure
-    from featherface.export.int8 import Sensitivity, sensitivity
+    from featherface.export.export import check
 
     if options.format.name != "onnx":
         raise ConfigError("--sensitivity is measured in ONNX Runtime: --format onnx")
-    typer.echo(f"{'kept in float':22}{'easy':>8}{'medium':>8}{'hard':>8}   AP that int8 costs there")
+    check(network, options)
+    measure = make_measure(str(data), images)
+    from featherface.export.int8 import Sensitivity, sensitivity
 
     def show(row: Sensitivity) -> None:
-        values = "".join(f"{100 * row.ap[subset]:8.2f}" for subset in ("easy", "medium", "hard"))
+        if row.group == "all float":
+            names = "".join(f"{subset:>8}" for subset in row.ap)
+            typer.echo(f"{'kept in float':22}{names}   AP that int8 costs there")
+        values = "".join(f"{100 * value:8.2f}" for value in row.ap.values())
         lost = " ".join(f"{subset} {100 * value:+.2f}" for subset, value in row.lost.items())
         typer.echo(f"{row.group:22}{values}   {lost}")
 
-    sensitivity(network, options, make_measure(str(data), images), show)
+    sensitivity(network, options, measure, show, lambda line: typer.echo(line, err=True))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.errors import DataError
+from featherface.errors import DataError, ImageError
 from featherface.export.options import DEFAULT_SIZE, Options
 from featherface.images import IMAGE_SUFFIXES, read_image, resize, to_input
 from featherface.model.network import PAD_MULTIPLE
@@ -25,13 +25,26 @@ def find_pictures(folder: Path, count: int) -> list[Path]:
     return [paths[i] for i in chosen]
 
 
-def batches(options: Options) -> Iterator[NDArray[np.float32]]:
-    """Inputs (1, 3, H, W), RGB 0-255: each picture shrunk to fit the input size and padded."""
+def batches(
+    options: Options, warn: Callable[[str], None] = lambda line: None
+) -> Iterator[NDArray[np.float32]]:
+    """Inputs (1, 3, H, W), RGB 0-255: each picture shrunk to fit the input size and padded.
+
+    One that cannot be read is skipped, and `warn` hears why; DataError when none is left.
+    """
     assert options.calibration is not None
     size = options.input_size or DEFAULT_SIZE
+    read = 0
     for path in find_pictures(options.calibration, options.calibration_images):
-        image = read_image(path)
+        try:
+            image = read_image(path)
+        except ImageError as error:
+            warn(f"not calibrated on: {error}")
+            continue
+        read += 1
         height, width = image.shape[:2]
         shrink = min(1.0, size[0] / height, size[1] / width)
         fitting = resize(image, max(1, int(width * shrink)), max(1, int(height * shrink)))
         yield to_input(fitting, PAD_MULTIPLE, options.input_size)
+    if not read:
+        raise DataError(f"{options.calibration}: none of its pictures can be read")

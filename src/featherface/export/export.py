@@ -12,12 +12,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from torch.nn import Conv2d
+
 from featherface import __version__
-from featherface.errors import ConfigError, FeatherFaceError, ModelError
+from featherface.errors import ConfigError, FeatherFaceError, MissingExtraError, ModelError
 from featherface.export.calibration import batches, find_pictures
 from featherface.export.check import PHOTO, Parity, compare
 from featherface.export.equalise import equalised
+from featherface.export.layers import is_in
 from featherface.export.options import Options
+from featherface.export.place import place, refuse_folder
 from featherface.export.portable import is_deformable
 from featherface.export.snippets import write_snippet
 from featherface.export.versions import installed
@@ -81,16 +85,15 @@ def export_model(
     ModelError when the file drifts from torch, or when torch finds no face on the photos to compare (a network
     that was never trained does not: `needs_faces`); nothing is written then.
     """
-    converter = importlib.import_module(
-        f"featherface.export.{_MODULES.get(options.format.name, options.format.name)}"
-    )
-    _check(model, options)
+    converter = _converter(options)
+    check(model, options)
+    refuse_folder(directory / options.file_name(name))
     if hasattr(converter, "check_installed"):
         converter.check_installed(options)
     with _workplace(directory) as folder:
         path = folder / options.file_name(name)
         report(f"converting to {options.format.runtime}")
-        _convert(converter, model, path, options)
+        _convert(converter, model, path, options, report)
         files = sorted(folder.iterdir())
         card = card_path(path)
         about = _describe(model, name, options, files)
@@ -100,16 +103,32 @@ def export_model(
         card.write_text(json.dumps({**about, "parity": asdict(parity)}, indent=1) + "\n")
         snippet = write_snippet(path, options, model.config)
         size = sum(_size(file) for file in files)
-        for made in [*files, snippet, card]:
-            _move(made, directory / made.name)
+        place([*files, snippet, card], directory)
     return Exported(directory / path.name, directory / card.name, directory / snippet.name, parity, size)
 
 
-def _check(model: FeatherFace, options: Options) -> None:
+def _converter(options: Options) -> Any:
+    """The module that writes the format."""
+    name = _MODULES.get(options.format.name, options.format.name)
+    try:
+        return importlib.import_module(f"featherface.export.{name}")
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing == "featherface":
+            raise
+        raise MissingExtraError(missing, "train") from error
+
+
+def check(model: FeatherFace, options: Options) -> None:
+    """ConfigError for what this network cannot become, DataError for a calibration folder without pictures."""
     if is_deformable(model) and not options.format.deformable:
         raise ConfigError(f"{model.config.name}: {options.format.runtime} has no deformable convolution")
     if is_deformable(model) and options.precision == "int8":
         raise ConfigError(f"{model.config.name}: no runtime has deformable convolution in int8")
+    if options.precision == "int8":
+        convs = [layer for layer, module in model.named_modules() if isinstance(module, Conv2d)]
+        if absent := [g for g in options.stays_float if not any(is_in(conv, (g,)) for conv in convs)]:
+            raise ConfigError(f"{model.config.name}: has no layers {absent[0]!r} to keep in float")
     if options.calibration is not None:
         find_pictures(options.calibration, 1)
 
@@ -130,10 +149,12 @@ def _workplace(directory: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _convert(converter: Any, model: FeatherFace, path: Path, options: Options) -> None:
+def _convert(
+    converter: Any, model: FeatherFace, path: Path, options: Options, report: Callable[[str], None]
+) -> None:
     """Converters are large, and fail with whatever their depths raise."""
     try:
-        converter.convert(_prepared(model, options), path, options)
+        converter.convert(_prepared(model, options, report), path, options)
     except (FeatherFaceError, OSError, MemoryError):
         raise
     except Exception as error:
@@ -141,8 +162,8 @@ def _convert(converter: Any, model: FeatherFace, path: Path, options: Options) -
         raise ModelError(f"{options.format.runtime}: its converter fails on this network ({line})") from error
 
 
-def _prepared(model: FeatherFace, options: Options) -> FeatherFace:
-    return equalised(model, batches(options)) if options.precision == "int8" else model
+def _prepared(model: FeatherFace, options: Options, report: Callable[[str], None]) -> FeatherFace:
+    return equalised(model, batches(options, report)) if options.precision == "int8" else model
 
 
 def _parity(
@@ -219,10 +240,3 @@ def _size(path: Path) -> int:
         if path.is_dir()
         else path.stat().st_size
     )
-
-
-def _move(source: Path, target: Path) -> None:
-    """Put a finished file or folder in place of an older one."""
-    if target.is_dir():
-        shutil.rmtree(target)
-    source.replace(target)

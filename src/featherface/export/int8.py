@@ -106,15 +106,17 @@ def sensitivity(
     options: Options,
     measure: Callable[[Session], dict[str, float]],
     report: Callable[[Sensitivity], None] = lambda row: None,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> list[Sensitivity]:
     """AP with all layers in float, all in int8, and all in int8 but one group at a time.
 
-    `measure` returns AP per subset. The first two rows are called `all float` and `all int8`.
+    `measure` returns AP per subset; `warn` hears of calibration pictures that are skipped. The first
+    two rows are called `all float` and `all int8`.
     """
     rows: list[Sensitivity] = []
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        _write_float(equalised(model, batches(options)), source, options)
+        _write_float(equalised(model, batches(options, warn)), source, options)
         layers = set(layer_of_nodes(onnx.load(source).graph).values())
         there = [group for group in GROUPS if any(is_in(layer, (group,)) for layer in layers)]
         base: dict[str, float] = {}
@@ -136,7 +138,9 @@ def sensitivity(
 
 def _write_float(model: FeatherFace, target: Path, options: Options) -> None:
     """The float graph to start from, every node with a name of its own."""
-    graph = onnxslim.slim(build(model, replace(options, precision="fp32", calibration=None)))
+    graph = onnxslim.slim(
+        build(model, replace(options, precision="fp32", calibration=None, float_layers=None))
+    )
     del graph.graph.value_info[:]
     for i, node in enumerate(graph.graph.node):
         node.name = f"{node.name}/{i}"

@@ -7,7 +7,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-from featherface.errors import ConfigError
 from featherface.export.calibration import batches
 from featherface.export.options import Options
 
@@ -53,8 +52,6 @@ def _recipe(options: Options) -> Any:
     for operation in (operations.INPUT, operations.OUTPUT):  # pixels go in, scores and deltas come out
         manager.add_quantization_config(".*", operation, algorithm_key=algorithms.NO_QUANTIZE)
     stays = options.stays_float
-    if unknown := [group for group in stays if group not in _NAMES]:
-        raise ConfigError(f"LiteRT: no group of layers {unknown[0]!r}; there are {', '.join(_NAMES)}")
     for regex in [_ENDS, *(_NAMES[group] for group in stays)]:
         manager.add_quantization_config(regex, operations.ALL_SUPPORTED, algorithm_key=algorithms.NO_QUANTIZE)
     return manager

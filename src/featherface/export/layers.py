@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+from featherface.errors import ConfigError
 
 GROUPS = (
     "backbone.stage1",
@@ -16,6 +19,19 @@ GROUPS = (
     "heads",
 )
 """Parts of the network by the beginning of their modules' names; `context.0` (one level) is one as well."""
+
+LITERT_GROUPS = (
+    "backbone", "backbone.stage1", "backbone_attention", "neck", "neck_attention", "context", "shuffle", "heads",
+)  # fmt: skip
+"""What a LiteRT file's layers, called after classes, can be told apart by."""
+
+
+def check_groups(groups: Sequence[str], only: Sequence[str] | None = None) -> None:
+    """ConfigError for a name that is no group, nor one part of a group by its number; or not one of `only`."""
+    for group in groups:
+        whole = re.sub(r"\.\d+$", "", group)
+        if group not in only if only is not None else whole not in ("backbone", *GROUPS):
+            raise ConfigError(f"no group of layers {group!r}; there are {', '.join(only or GROUPS)}")
 
 
 def is_in(layer: str, groups: Sequence[str]) -> bool:

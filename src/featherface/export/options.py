@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from featherface.errors import ConfigError
+from featherface.export.layers import LITERT_GROUPS, check_groups
 
 PAD_MULTIPLE = 32
 Precision = Literal["fp32", "fp16", "int8"]
@@ -104,6 +105,9 @@ class Options:
             raise ConfigError(f"{kind.runtime}: no fp16 export; there is for {able}")
         if self.precision == "int8" and self.calibration is None:
             raise ConfigError("int8 needs pictures to calibrate on: --calibration DIR")
+        if self.precision != "int8" and (self.calibration or self.float_layers is not None):
+            raise ConfigError("calibration pictures and float layers are for int8: --int8")
+        check_groups(self.stays_float, LITERT_GROUPS if kind.name == "litert" else None)
         if self.calibration_images < 1:
             raise ConfigError(f"calibration images {self.calibration_images}: must be at least 1")
 

@@ -12,7 +12,9 @@ _FIT_FIXED = """\
     const int rows = @HEIGHT@, columns = @WIDTH@;
     const double shrink = std::min({1.0, double(rows) / picture.rows, double(columns) / picture.cols});
     cv::resize(picture, picture, {}, shrink, shrink, cv::INTER_AREA);"""
-_FIT_ANY = "    const int rows = (picture.rows + 31) / 32 * 32, columns = (picture.cols + 31) / 32 * 32;"
+_FIT_ANY = """\
+    const int rows = (picture.rows + 31) / 32 * 32, columns = (picture.cols + 31) / 32 * 32;
+    const double shrink = 1.0;"""
 
 
 def write_snippet(path: Path, options: Options, config: ModelConfig) -> Path:

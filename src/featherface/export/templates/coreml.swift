@@ -1,5 +1,6 @@
 // Faces in a picture, with Core ML. RGB 0-255 goes in, (1, 3, @HEIGHT@, @WIDTH@); normalisation is in the network.
-// Pad the picture right and below with RGB 123, 117, 104. Converted and checked on Linux, not run there.
+// Shrink a picture that is larger, and pad it right and below with RGB 123, 117, 104; boxes come out in the pixels
+// of that input, so divide them by the factor that the picture was shrunk by. Converted and checked on Linux, not run there.
 import CoreML
 import Foundation
 

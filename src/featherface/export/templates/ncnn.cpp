@@ -44,5 +44,7 @@ int main(int, char** arguments) {
     for (const Face& face : faces)
         if (std::none_of(kept.begin(), kept.end(), [&](const Face& better) { return iou(face, better) > @IOU@f; }))
             kept.push_back(face);
-    for (const Face& f : kept) std::printf("%.3f  %.1f %.1f %.1f %.1f\n", f.score, f.x1, f.y1, f.x2, f.y2);
+    // In the pixels of the picture as it came; points are shrunk as the box is.
+    for (const Face& f : kept)
+        std::printf("%.3f  %.1f %.1f %.1f %.1f\n", f.score, f.x1 / shrink, f.y1 / shrink, f.x2 / shrink, f.y2 / shrink);
 }

@@ -13,6 +13,7 @@ about = json.loads((here / "@MODEL@.json").read_text())
 session = onnxruntime.InferenceSession(here / "@MODEL@", providers=["CPUExecutionProvider"])
 
 image = cv2.imread(sys.argv[1], cv2.IMREAD_COLOR_RGB)
+shrink = 1
 if about["input"]["size"]:
     rows, columns = about["input"]["size"]
     shrink = min(1, rows / image.shape[0], columns / image.shape[1])
@@ -33,4 +34,8 @@ limits = about["thresholds"]
 corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
 kept = cv2.dnn.NMSBoxes(corners.tolist(), scores.tolist(), limits["score"], limits["iou"])
 for i in np.asarray(kept, int).ravel():
-    print(f"{scores[i]:.3f}", boxes[i].round(1).tolist(), landmarks[i].reshape(5, 2).round(1).tolist())
+    print(
+        f"{scores[i]:.3f}",
+        (boxes[i] / shrink).round(1).tolist(),
+        (landmarks[i].reshape(5, 2) / shrink).round(1).tolist(),
+    )

@@ -13,6 +13,7 @@ about = json.loads((here / "@MODEL@.json").read_text())
 session = onnxruntime.InferenceSession(here / "@MODEL@", providers=["CPUExecutionProvider"])
 
 image = cv2.imread(sys.argv[1], cv2.IMREAD_COLOR_RGB)
+shrink = 1
 if about["input"]["size"]:
     rows, columns = about["input"]["size"]
     shrink = min(1, rows / image.shape[0], columns / image.shape[1])
@@ -27,4 +28,4 @@ images = padded.transpose(2, 0, 1)[None].astype(np.float32)
 scores, boxes, landmarks = session.run(["scores", "boxes", "landmarks"], {"images": images})
 
 for score, box, points in zip(scores, boxes, landmarks, strict=True):
-    print(f"{score:.3f}", box.round(1).tolist(), points.reshape(5, 2).round(1).tolist())
+    print(f"{score:.3f}", (box / shrink).round(1).tolist(), (points.reshape(5, 2) / shrink).round(1).tolist())

@@ -14,6 +14,7 @@ about = json.loads((here / "@MODEL@.json").read_text())
 model = openvino.Core().compile_model(here / "@MODEL@", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 image = cv2.imread(sys.argv[1], cv2.IMREAD_COLOR_RGB)
+shrink = 1
 if about["input"]["size"]:
     rows, columns = about["input"]["size"]
     shrink = min(1, rows / image.shape[0], columns / image.shape[1])
@@ -29,4 +30,4 @@ outputs = model({"images": images})
 scores, boxes, landmarks = (outputs[name] for name in ("scores", "boxes", "landmarks"))
 
 for score, box, points in zip(scores, boxes, landmarks, strict=True):
-    print(f"{score:.3f}", box.round(1).tolist(), points.reshape(5, 2).round(1).tolist())
+    print(f"{score:.3f}", (box / shrink).round(1).tolist(), (points.reshape(5, 2) / shrink).round(1).tolist())

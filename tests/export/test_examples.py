@@ -1,0 +1,71 @@
+"""The examples beside exported files say where a face is in the picture as it came."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the extra train is not installed")
+
+from featherface import Detector
+from featherface.export.export import export_model
+from featherface.export.options import Options, find_format
+from featherface.export.snippets import write_snippet
+from featherface.images import resize
+
+HEAVY = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        pytest.param("onnx", {}, id="onnx"),
+        pytest.param("onnx", {"with_decode": True}, id="onnx: decoded", marks=HEAVY),
+        pytest.param("onnx", {"with_nms": True}, id="onnx: suppressed", marks=HEAVY),
+        pytest.param("openvino", {}, id="openvino", marks=HEAVY),
+        pytest.param("openvino", {"with_decode": True}, id="openvino: decoded", marks=HEAVY),
+        pytest.param("openvino", {"with_nms": True}, id="openvino: suppressed", marks=HEAVY),
+    ],
+)
+def test_a_larger_picture_gets_the_detectors_boxes(name, more, v2, portrait, tmp_path):
+    pytest.importorskip(name)
+    raw = Options(find_format(name), input_size=(320, 416))
+    done = export_model(v2, "v2", tmp_path, Options(find_format(name), input_size=(320, 416), **more))
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), resize(portrait, 1024, 1024)[..., ::-1])
+    expected = Detector("v2").detect(resize(portrait, 320, 320)).boxes[0] * 1024 / 320
+    shown = subprocess.run(
+        [sys.executable, done.snippet, photo], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert len(shown) == 1
+    _, box, points = re.split(r" (?=\[)", shown[0], maxsplit=2)
+    np.testing.assert_allclose(json.loads(box), expected, atol=8)
+    x, y = np.array(json.loads(points)).T
+    assert (
+        (x > expected[0]).all()
+        and (x < expected[2]).all()
+        and (y > expected[1]).all()
+        and (y < expected[3]).all()
+    )
+    if not more:
+        found = Detector(tmp_path / raw.file_name("v2"), threads=1).detect(photo)
+        np.testing.assert_allclose(json.loads(box), found.boxes[0], atol=1)
+
+
+@pytest.mark.parametrize("name", ["ncnn", "torchscript", "executorch"])
+@pytest.mark.parametrize("size", [(320, 416), None], ids=["one size", "any size"])
+def test_the_cpp_examples_divide_by_what_they_shrank_by(name, size, plain, tmp_path):
+    kind = find_format(name)
+    if size is None and not kind.dynamic:
+        pytest.skip("has one input size")
+    text = write_snippet(
+        tmp_path / f"v2{kind.suffix}", Options(kind, input_size=size), plain.config
+    ).read_text()
+    assert text.index("const double shrink =") < text.index("f.x1 / shrink, f.y1 / shrink, f.x2 / shrink")
+    assert ("cv::resize" in text) == (size is not None)
