@@ -21,6 +21,8 @@ from featherface.benchmark.run import machine
 
 WARM_UP = 3
 PEAK_SIDE = 1024
+WEIGHTS_AT = {"Conv": 1, "FusedConv": 1, "ConvInteger": 1, "QLinearConv": 3}
+"""Which input of a conv its weights are."""
 
 
 def main() -> None:
@@ -139,10 +141,21 @@ def profile(
         sizes = [next(iter(shape.values())) for shape in about[name]["input_type_shape"][:2]]
         by_operator[operator] += median
         by_layer[f"{operator} {' x '.join(str(s) for s in sizes)}"] += median
-        if operator == "Conv":
-            (made,) = about[name]["output_type_shape"][0].values()
-            macs += int(np.prod(sizes[1])) * int(np.prod(made[2:]))
+        macs += multiply_adds(operator, about[name]["input_type_shape"], about[name]["output_type_shape"])
     return by_operator, by_layer, macs
+
+
+def multiply_adds(
+    operator: str, inputs: list[dict[str, list[int]]], outputs: list[dict[str, list[int]]]
+) -> int:
+    """Those of one conv, from the types and shapes that the profile tells; 0 for another operator."""
+    if operator not in WEIGHTS_AT:
+        return 0
+    (weights,) = inputs[WEIGHTS_AT[operator]].values()
+    (made,) = outputs[0].values()
+    # int8 convs may run with the channels last.
+    channels_last = made[1] != weights[0] and made[-1] == weights[0]
+    return int(np.prod(weights)) * int(np.prod(made[1:-1] if channels_last else made[2:]))
 
 
 if __name__ == "__main__":

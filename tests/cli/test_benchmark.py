@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import onnx
 import pytest
 
-from featherface.benchmark.run import parse_picture_size, spread
-from featherface.errors import ConfigError
+from featherface.benchmark.report import table
+from featherface.benchmark.run import Measured, Spread, Subject, measure, parse_picture_size, spread
+from featherface.errors import ConfigError, FeatherFaceError
+from featherface.export.fingerprint import fingerprint
+from featherface.export.versions import versions
+from featherface.runtimes.card import card_path, sha256
 
 
 @pytest.fixture
@@ -69,6 +74,112 @@ def test_what_cannot_be_measured_is_one_line(run, options, reason):
     outcome = run("benchmark", *options)
     assert outcome.code == 1
     assert reason in outcome.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("option", ["--json", "--picture"])
+def test_a_result_that_could_not_be_written_is_told_before_anything_is_measured(
+    run, option, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("featherface.benchmark.run.measure", lambda *_: pytest.fail("measured"))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.svg").mkdir()
+    for target in (tmp_path / "file" / "x.svg", tmp_path / "folder.svg"):
+        outcome = run("benchmark", option, target)
+        assert outcome.code == 1
+        assert f"{option} {target}: cannot be written" in outcome.err.splitlines()[-1]
+
+
+def test_the_table_is_printed_even_when_the_file_then_fails(run, monkeypatch, tmp_path):
+    def full(*_):
+        raise FeatherFaceError("disk full")
+
+    monkeypatch.setattr(
+        "featherface.benchmark.run.measure", lambda subjects, *_: [Measured(s, error="bad") for s in subjects]
+    )
+    monkeypatch.setattr("featherface.atomic.write_text", full)
+    outcome = run("benchmark", "--json", tmp_path / "x.json")
+    assert outcome.code == 1 and "disk full" in outcome.err
+    assert any(line.split() == ["v2", "onnx", "640", "1", "bad"] for line in outcome.out.splitlines())
+
+
+def test_ratios_say_their_base_when_the_first_failed():
+    good = Spread(2.0, 1.0, 3.0, 1.0, 5)
+    rows = [
+        Measured(Subject("first", Path("a"), "640", 1), error="crashed"),
+        Measured(Subject("second", Path("b"), "640", 1), good, good, 1, 1.0, 1.0),
+        Measured(Subject("first", Path("a"), "320", 1), good, good, 1, 1.0, 1.0),
+    ]
+    assert table(rows).splitlines()[-1] == "640, 1 threads: first failed, so ratios are to second"
+    assert "failed" not in table(rows[2:])
+
+
+def test_a_process_that_hangs_is_given_up(monkeypatch, tmp_path):
+    monkeypatch.setattr("featherface.benchmark.run.TIMEOUT_S", 0.01)
+    (result,) = measure([Subject("slow", tmp_path / "x.onnx", "64x64", 1)], tmp_path / "x.jpg", 2, 0)
+    assert result.error == "the runtime hung: no answer in 0 s"
+
+
+def test_only_the_processes_of_one_size_live_at_once(monkeypatch, tmp_path):
+    alive, most = set(), []
+
+    class Worker:
+        started = 0.0
+
+        def __init__(self, subject, photo):
+            self.size = subject.size
+            alive.add(self)
+            most.append({worker.size for worker in alive})
+
+        def ask(self, command):
+            return {"error": "none"}
+
+        def kill(self):
+            alive.discard(self)
+
+    monkeypatch.setattr("featherface.benchmark.run._Worker", Worker)
+    subjects = [Subject(t, tmp_path, size, 1) for size in ("64x64", "96x96") for t in "ab"]
+    measure(subjects, tmp_path, 2, 0)
+    assert most == [{"64x64"}, {"64x64"}, {"96x96"}, {"96x96"}]
+
+
+def test_weights_are_exported_and_a_file_of_others_is_not_reused(run, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from featherface.model.weights import load_weights, save_weights
+    from featherface.zoo import WEIGHTS
+
+    network = load_weights(WEIGHTS / "nano_b.safetensors")
+    made = []
+
+    def export(network, name, work, options, report):
+        file = work / options.file_name(name)
+        file.write_bytes(b"x")
+        about = {
+            "made_from": fingerprint(network, options), "versions": versions(), "files": {file.name: sha256(file)},
+            "with_decode": False, "input": {"size": None}, "format": 1, "name": name, "strides": [8],
+            "prior_sizes": [[16]], "variances": [0.1, 0.2], "pad_multiple": 32,
+        }  # fmt: skip
+        card_path(file).write_text(json.dumps(about))
+        made.append(file)
+
+    monkeypatch.setattr("featherface.export.export.export_model", export)
+    monkeypatch.setattr(
+        "featherface.benchmark.run.measure", lambda subjects, *_: [Measured(s) for s in subjects]
+    )
+    weights = tmp_path / "mine.safetensors"
+    arguments = ["benchmark", "--models", weights, "--formats", "onnx,onnx-fp16", "--work", tmp_path]
+    save_weights(network, weights)
+    assert "mine.safetensors onnx" in run(*arguments).out
+    assert [file.name.split("-")[0] for file in made] == ["mine", "mine"] and len(set(made)) == 2
+    run(*arguments)
+    assert len(made) == 2  # what is there is from these weights
+    made[0].write_bytes(b"y")
+    run(*arguments)
+    assert len(made) == 3  # changed since
+    with torch.no_grad():
+        next(network.parameters()).add_(1)
+    save_weights(network, weights)
+    run(*arguments)
+    assert len(made) == 5  # other weights under the same name
 
 
 def test_spread_is_median_and_quartiles():

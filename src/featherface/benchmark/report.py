@@ -18,18 +18,27 @@ def table(results: Sequence[Measured]) -> str:
         f"{'cold s':>8}{'peak MB':>9}{'file MB':>9}"
     ]
     base: dict[tuple[str, int], float] = {}
+    failed: dict[tuple[str, int], str] = {}
+    notes = []
     for result in results:
         subject = result.subject
         lead = f"{subject.title:30}{subject.size:>9}{subject.threads:>8}"
         if result.error is not None or result.network_ms is None:
             lines.append(f"{lead}  {result.error}")
+            if (subject.size, subject.threads) not in base:
+                failed.setdefault((subject.size, subject.threads), subject.title)
             continue
+        if (subject.size, subject.threads) not in base and (subject.size, subject.threads) in failed:
+            notes.append(
+                f"{subject.size}, {subject.threads} threads: {failed[subject.size, subject.threads]} failed, so ratios "
+                f"are to {subject.title}"
+            )
         first = base.setdefault((subject.size, subject.threads), result.network_ms.median)
         lines.append(
             f"{lead}{_text(result.network_ms):>22}{result.network_ms.median / first:7.2f}"
             f"{_text(result.whole_ms):>22}{result.cold_start_s:8.2f}{result.peak_mb:9.0f}{result.file_mb:9.2f}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *notes])
 
 
 def to_json(results: Sequence[Measured]) -> dict[str, Any]:
@@ -42,12 +51,19 @@ def to_json(results: Sequence[Measured]) -> dict[str, Any]:
     return {"machine": machine(), "results": rows}
 
 
-def draw(results: Sequence[Measured], target: Path) -> None:
-    """Bars of the median network and end-to-end times with their quartiles, a panel a size and thread count."""
+def require_matplotlib() -> None:
+    """MissingExtraError when there is nothing to draw with."""
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("matplotlib", "benchmark") from error
+
+
+def draw(results: Sequence[Measured], target: Path) -> None:
+    """Bars of the median network and end-to-end times with their quartiles, a panel a size and thread count."""
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     from featherface.atomic import atomic_path
 
     good = [r for r in results if r.network_ms is not None]

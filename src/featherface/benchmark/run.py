@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import queue
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +24,9 @@ SIZES = {"320": (320, 320), "640": (640, 640), "vga": (480, 640), "1080p": (1080
 
 _BLOCK = 3
 """Runs of one process before the next has its turn: a slow moment of the machine then hits all alike."""
+
+TIMEOUT_S = 120.0
+"""A process that does not answer for so long, for a start or a few runs, has hung."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,16 @@ def measure(
     if repeats < 2 or warm_up < 0:
         raise ConfigError(f"{repeats} repeats after {warm_up} warm-up runs: at least 2 repeats")
     results = [Measured(subject, file_mb=file_size(subject.file) / 1e6) for subject in subjects]
+    # Ratios are within a size, so only its processes need take turns; all at once might not fit the memory.
+    for size in dict.fromkeys(result.subject.size for result in results):
+        _measure([r for r in results if r.subject.size == size], photo, repeats, warm_up, report)
+    return results
+
+
+def _measure(
+    results: Sequence[Measured], photo: Path, repeats: int, warm_up: int, report: Callable[[str], None]
+) -> None:
+    """Those of one size, in turns."""
     workers: list[tuple[Measured, _Worker]] = []
     try:
         for result in results:
@@ -98,7 +114,6 @@ def measure(
     finally:
         for _, worker in workers:
             worker.kill()
-    return results
 
 
 def spread(times: Sequence[float]) -> Spread | None:
@@ -167,16 +182,32 @@ class _Worker:
             text=True,
             env={**os.environ, **limits},
         )
+        self.answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        """A pipe cannot be read with a time-out everywhere, a queue can."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.answers.put(line)
+        self.answers.put("")
 
     def ask(self, command: str | None) -> Any:
-        """The answer to a command (or the first word); None when the process is gone."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        """The answer to a command (or the first word); what went wrong when the process is gone or hangs."""
+        assert self.process.stdin is not None
+        runs = int(command.split()[1]) if command and " " in command else 1
+        patience = TIMEOUT_S * max(1, runs / _BLOCK)
         try:
             if command is not None:
                 self.process.stdin.write(command + "\n")
                 self.process.stdin.flush()
-            return json.loads(self.process.stdout.readline())
+            return json.loads(self.answers.get(timeout=patience))
+        except queue.Empty:
+            self.kill()
+            return {"error": f"the runtime hung: no answer in {patience:.0f} s"}
         except (OSError, ValueError):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(1)
             return {"error": f"the runtime crashed (exit status {self.process.poll()})"}
 
     def kill(self) -> None:
@@ -192,7 +223,8 @@ def _start(result: Measured, worker: _Worker, warm_up: int) -> None:
     result.cold_start_s = time.perf_counter() - worker.started
     result.faces = first["faces"]
     for kind in ("network", "whole"):
-        _failed(result, worker.ask(f"{kind} {warm_up}"))
+        if result.error is None:
+            _failed(result, worker.ask(f"{kind} {warm_up}"))
 
 
 def _turn(result: Measured, worker: _Worker, count: int) -> None:

@@ -59,13 +59,24 @@ def _prepare(job: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[], Any] 
     try:
         session = _session(Path(job["file"]), job["threads"], job["precision"])
     except ModelError:
-        if not job["file"].endswith(".onnx"):
+        # A file with a JSON of ours is no other's, but damaged.
+        if not job["file"].endswith(".onnx") or _is_ours(Path(job["file"])):
             raise
         return _foreign(job, picture), None, {"faces": None}
     images = to_input(picture, session.spec.pad_multiple, session.spec.input_size)
     detector = Detector(session)
     faces = len(detector.detect(picture))
     return lambda: session.run(images), lambda: detector.detect(picture), {"faces": faces}
+
+
+def _is_ours(path: Path) -> bool:
+    from featherface.runtimes.card import card_path
+
+    try:
+        about = json.loads(card_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(about, dict) and "prior_sizes" in about
 
 
 def _session(path: Path, threads: int, precision: str | None) -> Any:

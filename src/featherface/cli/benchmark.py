@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,7 @@ from featherface.errors import ConfigError, ModelError
 if TYPE_CHECKING:
     from featherface.benchmark.run import Subject
 
+_WEIGHTS = (".pth", ".safetensors")
 _PICTURE = Path(__file__).parents[1] / "export" / "faces.jpg"
 
 
@@ -47,11 +50,16 @@ def benchmark(
     import json as json_module
 
     from featherface.atomic import write_text
-    from featherface.benchmark.report import draw, table, to_json
+    from featherface.benchmark.report import draw, require_matplotlib, table, to_json
     from featherface.benchmark.run import measure
 
     if picture is not None and picture.suffix not in (".png", ".svg"):
         raise ConfigError(f"--picture {picture}: must end in .png or .svg")
+    for option, target in (("--json", json), ("--picture", picture)):
+        if target is not None:
+            _check_target(option, target)
+    if picture is not None:
+        require_matplotlib()
     if not photo.is_file():
         raise ConfigError(f"--photo {photo}: no such file")
     counts = [_thread_count(text) for text in threads.split(",")]
@@ -65,14 +73,14 @@ def benchmark(
         ]
         subjects = list({(s.file, s.size, s.threads, s.precision): s for s in subjects}.values())
         results = measure(subjects, photo, repeats, warm_up, lambda line: typer.echo(line, err=True))
-        if json is not None:
-            write_text(json, json_module.dumps(to_json(results), indent=1) + "\n")
-        if picture is not None:
-            draw(results, picture)
     about = to_json([])["machine"]
     load = f", load {about['load_average']}" if about["load_average"] is not None else ""
     typer.echo(f"{about['cpu']}, {about['cores']} cores, {' '.join(about['instructions'])}{load}")
     typer.echo(table(results))
+    if json is not None:
+        write_text(json, json_module.dumps(to_json(results), indent=1) + "\n")
+    if picture is not None:
+        draw(results, picture)
     if any(result.error for result in results):
         raise typer.Exit(1)
 
@@ -88,6 +96,9 @@ def _subjects(
     hint = precision if precision == "bf16" else None
     if hint and kind != "openvino":
         raise ConfigError(f"format {form!r}: only openvino computes in bf16 when told to")
+    if Path(model).suffix in _WEIGHTS:
+        file = _exported(model, kind, "" if hint else precision, (height, width), work, calibration)
+        return [Subject(f"{Path(model).name} {form}", file, size, count, hint) for count in counts]
     if Path(model).suffix:
         if not Path(model).is_file():
             raise ModelError(f"{model}: no such file")
@@ -114,16 +125,44 @@ def _exported(
         form,
         input_size=None if form.dynamic else padded,
         precision=precision or "fp32",  # type: ignore[arg-type]
-        calibration=calibration,
+        calibration=calibration if precision == "int8" else None,
     )
-    file = work / options.file_name(model)
-    if not file.exists():
-        from featherface.cli.export import load_model
+    from featherface.cli.export import load_model
+    from featherface.export.fingerprint import fingerprint, is_made_from
+
+    name, network = load_model(model)
+    if Path(model).suffix:  # two files in different folders may have one name
+        name = f"{name}-{fingerprint(network, replace(options, calibration=None, precision='fp32'))[:8]}"
+    file = work / options.file_name(name)
+    if not is_made_from(file, network, options) or not _is_whole(file):
         from featherface.export.export import export_model
 
         typer.echo(f"exporting {file.name}", err=True)
-        export_model(load_model(model)[1], model, work, options)
+        export_model(network, name, work, options, report=lambda line: typer.echo(line, err=True))
     return file
+
+
+def _is_whole(file: Path) -> bool:
+    from featherface.runtimes.card import checked_spec
+
+    try:
+        checked_spec(file)
+    except ModelError:
+        return False
+    return True
+
+
+def _check_target(option: str, target: Path) -> None:
+    """Hours of measuring are not to end at a file that cannot be written."""
+    folder = target.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{option} {target}: cannot be written ({error.strerror})") from error
 
 
 def _thread_count(text: str) -> int:

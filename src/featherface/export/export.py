@@ -14,24 +14,20 @@ from typing import Any
 
 from torch.nn import Conv2d
 
-from featherface import __version__
 from featherface.errors import ConfigError, FeatherFaceError, MissingExtraError, ModelError
 from featherface.export.calibration import batches, find_pictures
 from featherface.export.check import PHOTO, Parity, compare
 from featherface.export.equalise import equalised
+from featherface.export.fingerprint import fingerprint
 from featherface.export.layers import is_in
 from featherface.export.options import Options
 from featherface.export.place import place, refuse_folder
 from featherface.export.portable import is_deformable
 from featherface.export.snippets import write_snippet
-from featherface.export.versions import installed
+from featherface.export.versions import versions
 from featherface.model.network import PAD_MULTIPLE, FeatherFace, count_parameters
 from featherface.runtimes.card import card_path, sha256
 
-_PACKAGES = (
-    "torch", "onnx", "onnxruntime", "openvino", "nncf", "ncnn", "pnnx", "ai-edge-litert", "litert-torch",
-    "ai-edge-quantizer", "executorch", "torchao", "coremltools",
-)  # fmt: skip
 _MODULES = {"onnx": "onnx_variants"}
 _RAW = {
     "scores": "(B, P), probability of a face for each prior",
@@ -191,6 +187,7 @@ def _describe(model: FeatherFace, name: str, options: Options, files: list[Path]
         "format": 1,
         "name": name,
         "parameters": count_parameters(model),
+        "made_from": fingerprint(model, options),
         "runtime": options.format.runtime,
         "precision": options.precision,
         "float_layers": _float_layers(options),
@@ -224,7 +221,7 @@ def _describe(model: FeatherFace, name: str, options: Options, files: list[Path]
             for folder in files
             for file in (sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else [folder])
         },
-        "versions": {"featherface": __version__, **installed(*_PACKAGES)},
+        "versions": versions(),
     }
 
 
