@@ -50,7 +50,9 @@ def bytes_(name, shape):
 
 CONV = ["x", "w", "b"], {"pads": [1, 1, 1, 1]}
 POOL = ("GlobalAveragePool", ["x"], {}, "p"), ("Flatten", ["p"], {}, "f")
-SCALE = helper.make_tensor("scale", TensorProto.FLOAT, [], [0.5])
+SCALE, OTHER_SCALE = (
+    helper.make_tensor(name, TensorProto.FLOAT, [], [value]) for name, value in (("scale", 0.5), ("other", 2))
+)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,17 @@ SCALE = helper.make_tensor("scale", TensorProto.FLOAT, [], [0.5])
             [bytes_("q", [8, 3, 3, 3]), SCALE, floats("b", [8])],
             (224, 8 * 27 * 640 * 640),
             id="int8 weights behind DequantizeLinear",
+        ),
+        pytest.param(
+            [
+                ("DequantizeLinear", ["q", "scale"], {}, "first"),
+                ("DequantizeLinear", ["q", "other"], {}, "second"),
+                ("Conv", ["x", "first"], {"group": 3}, "z"),
+                ("Conv", ["z", "second"], {"group": 3}),
+            ],
+            [bytes_("q", [3, 1, 1, 1]), SCALE, OTHER_SCALE],
+            (6, 2 * 3 * 640 * 640),
+            id="int8 weights that differ in their scales only",
         ),
         pytest.param(
             [("ConvTranspose", ["x", "w"], {"strides": [2, 2]})],

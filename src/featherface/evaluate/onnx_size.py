@@ -81,7 +81,12 @@ class _Stored:
         if node is None or node.op_type not in {*_SAME_SHAPE, "Transpose"}:
             return None
         found = self.find(node.input[0])
-        if found is None or node.op_type in _SAME_SHAPE:
+        if found is None:
+            return None
+        if node.op_type == "DequantizeLinear":
+            # Different weights may be stored once where only their scales tell them apart.
+            return f"{found[0]} * {node.input[1]}", found[1]
+        if node.op_type in _SAME_SHAPE:
             return found
         order = [list(a.ints) for a in node.attribute if a.name == "perm"]
         return found[0], tuple(found[1][i] for i in order[0]) if order else found[1][::-1]
