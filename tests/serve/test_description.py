@@ -83,7 +83,7 @@ def test_a_scale_that_leaves_nothing_of_a_picture_is_answered(ask, photo):
 def probe(examples):
     """Whatever schemathesis thinks of: no answer is a 500, and each is one that the description names."""
     schemathesis = pytest.importorskip("schemathesis")
-    app = create_app(Settings(max_bytes=100_000), make_anonymise("v2"))
+    app = create_app(Settings(max_bytes=100_000, max_pixels=500_000), make_anonymise("v2"))
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import strategies as st
