@@ -75,7 +75,7 @@ def test_a_release_builds_the_page_before_the_package(release, tmp_path, monkeyp
     assert ran[0] == "make web" and "-m build" in ran[1]
 
 
-ALWAYS = ["check", "demo", "docs", "test"]
+ALWAYS = ["check", "demo", "docs", "test", "test-pythons"]
 PAGE = "web/node_modules/.installed"
 
 
