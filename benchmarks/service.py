@@ -24,6 +24,8 @@ import threading
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -123,11 +125,14 @@ def load(
 
     def client(seed: int) -> None:
         chance = random.Random(seed)
-        with httpx.Client(base_url=url, timeout=60) as session:
+        lean = HTTPConnection(url.removeprefix("http://"), timeout=60)
+        with httpx.Client(base_url=url, timeout=60) as session, closing(lean):
             while next(numbers) < count:
                 kind = draw(chance, broken)
                 begun = time.perf_counter()
-                status = ask(session, url, kind, photo, right.content)
+                status = (
+                    ask_well(lean, photo, right.content) if kind == "good" else ask(session, url, kind, photo)
+                )
                 with lock:
                     answers[kind][status] += 1
                     if kind == "good":
@@ -149,20 +154,25 @@ def draw(chance: random.Random, broken: float) -> str:
     return "stalled" if chance.random() < STALLED else chance.choice(BROKEN)
 
 
-def ask(session: httpx.Client, url: str, kind: str, photo: bytes, right: bytes) -> int:
-    """The status of one request; 0 for one that was never finished, WRONG for faces that are not the photo's."""
+def ask_well(lean: HTTPConnection, photo: bytes, right: bytes) -> int:
+    """The status of a good request; WRONG for faces that are not the photo's.
+
+    By http.client, because clients and service share the cores: a richer client costs a sixth of a detection.
+    """
+    lean.request("POST", "/v1/detect", photo, {"content-type": "image/jpeg"})
+    answer = lean.getresponse()
+    return WRONG if answer.read() != right and answer.status == 200 else answer.status
+
+
+def ask(session: httpx.Client, url: str, kind: str, photo: bytes) -> int:
+    """The status of a broken request; 0 for one that was never finished."""
     if kind in ("disconnect", "stalled", "slow"):
         return ask_by_hand(url, kind, photo)
     content = {"truncated": photo[: len(photo) // 2], "text": b"hello", "huge": bytes(21_000_000)}.get(
         kind, photo
     )
     headers = {"content-type": "video/mp4" if kind == "type" else "image/jpeg"}
-    answer = session.post("/v1/detect", content=content, headers=headers)
-    return (
-        WRONG
-        if kind == "good" and answer.status_code == 200 and answer.content != right
-        else answer.status_code
-    )
+    return session.post("/v1/detect", content=content, headers=headers).status_code
 
 
 def ask_by_hand(url: str, kind: str, photo: bytes) -> int:

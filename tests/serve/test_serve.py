@@ -180,7 +180,7 @@ def test_the_service_hides_what_the_command_hides(ask, photo, monkeypatch):
         lambda self, upload, how: (seen.append(how), (b"", "image/png", 0))[1],
     )
     assert ask("POST", "/v1/anonymise", content=photo).status_code == 200
-    assert seen[0].score_threshold == 0.3
+    assert seen[0].score_threshold == 0.2
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from featherface.detections import Detections
 from featherface.detector import Detector
 from featherface.images import Image
 
-THRESHOLD = 0.3
+THRESHOLD = 0.2
 """The score from which a region is hidden when nothing else is asked for."""
 
 # Priors end at 512 px: in a picture from a good camera, a face that fills it shows only in a smaller copy.

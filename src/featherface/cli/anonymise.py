@@ -84,7 +84,7 @@ def anonymise(
         float | None,
         typer.Option(
             help="Hide what has at least this score; low, because a missed face costs more.",
-            show_default="0.3",
+            show_default="0.2",
         ),
     ] = None,
     model: Annotated[str, typer.Option(help="A shipped model or a model file.")] = "v2",

@@ -30,7 +30,7 @@ from featherface.zoo import find_model, list_models
 
 T = TypeVar("T")
 
-HIDE_THRESHOLD = 0.3
+HIDE_THRESHOLD = 0.2
 """Lower than for detecting, as on the command line: a face hidden for nothing costs less than one that is shown."""
 
 
