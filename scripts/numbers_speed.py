@@ -159,6 +159,20 @@ def anonymise() -> str:
     return table(rows)
 
 
+def web() -> str:
+    """The browser page beside a bare session."""
+    f = load("web.json")
+    return table(
+        [
+            (f"{f['browser']}, {f['threads']} threads, two cores of an AMD EPYC (Zen 5)", "median"),
+            ("bare ONNX Runtime Web session, V2 at 640x640", f"{f['session_ms']:.0f} ms"),
+            ("the page, picture to faces", f"{f['whole_ms']:.0f} ms"),
+            ("ratio", f"{f['ratio']:.2f}"),
+            ("first faces after a warm load", f"{f['first_detection_s']:.1f} s"),
+        ]
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "speed_sizes": speed_sizes,
@@ -167,5 +181,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "int8": int8,
     "service": service,
     "video": video,
+    "web": web,
     "anonymise": anonymise,
 }
