@@ -60,20 +60,22 @@ def require_matplotlib() -> None:
 
 
 def draw(results: Sequence[Measured], target: Path) -> None:
-    """Bars of the median network and end-to-end times with their quartiles, a panel a size and thread count."""
+    """Bars of the median network and end-to-end times with their quartiles, a row a size, a column a thread count."""
     require_matplotlib()
     from matplotlib.figure import Figure
 
     from featherface.atomic import atomic_path
 
     good = [r for r in results if r.network_ms is not None]
-    panels = sorted({(r.subject.threads, r.subject.size) for r in good})
-    if not panels:
+    counts = sorted({r.subject.threads for r in good})
+    sizes = list(dict.fromkeys(r.subject.size for r in good))
+    if not good:
         return
-    most = max(sum((r.subject.threads, r.subject.size) == panel for r in good) for panel in panels)
-    figure = Figure(figsize=(8, len(panels) * (0.9 + 0.42 * most)), layout="constrained")
-    axes = figure.subplots(len(panels), squeeze=False)[:, 0]
-    for axis, (threads, size) in zip(axes, panels, strict=True):
+    most = max(sum(r.subject.size == size for r in good) for size in sizes) / len(counts)
+    panels = [(threads, size) for size in sizes for threads in counts]
+    figure = Figure(figsize=(4 + 3.5 * len(counts), len(sizes) * (0.9 + 0.24 * most)), layout="constrained")
+    grid = figure.subplots(len(sizes), len(counts), squeeze=False)
+    for axis, (threads, size) in zip(grid.flat, panels, strict=True):
         rows = [r for r in good if (r.subject.threads, r.subject.size) == (threads, size)][::-1]
         for shift, colour, name in ((0.2, "#2b6cb0", "network_ms"), (-0.2, "#a0aec0", "whole_ms")):
             spreads = [getattr(r, name) for r in rows]
@@ -87,7 +89,7 @@ def draw(results: Sequence[Measured], target: Path) -> None:
         axis.set_yticks(range(len(rows)), [r.subject.title for r in rows])
         axis.set_title(f"{size}, {threads} thread{'s' if threads > 1 else ''}", loc="left", fontsize=10)
         axis.set_xlabel("ms, median and quartiles")
-    axes[0].legend(frameon=False)
+    grid.flat[0].legend(frameon=False)
     figure.suptitle(machine()["cpu"], fontsize=9)
     with atomic_path(target) as temporary:
         figure.savefig(temporary, dpi=120)
