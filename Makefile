@@ -18,8 +18,11 @@ test-slow: $(VENV)/.dev
 # The core's tests on the other supported Pythons that this machine has (on the PATH, or by pyenv).
 test-pythons:
 	@for version in 3.12 3.13; do \
-	    python=$$(command -v python$$version || ls $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | head -1); \
-	    if ! "$$python" --version >/dev/null 2>&1; then echo "skipped: Python $$version is not here"; continue; fi; \
+	    python=; \
+	    for candidate in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
+	        if $$candidate --version >/dev/null 2>&1; then python=$$candidate; break; fi; \
+	    done; \
+	    if [ -z "$$python" ]; then echo "skipped: Python $$version is not here"; continue; fi; \
 	    echo "Python $$version, the core without torch"; \
 	    "$$python" -m venv $(VENV)-$$version && \
 	    $(VENV)-$$version/bin/python -m pip install --quiet -c constraints.txt -e . pytest hypothesis pillow && \
