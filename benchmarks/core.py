@@ -67,11 +67,9 @@ def overhead(detector: Detector, repeats: int) -> dict[str, Any]:
     assert len(found) == FACES, f"{len(found)} faces in a picture of {FACES}"
     picture = read_image(photo)
     images = to_input(picture, detector.session.spec.pad_multiple)
-    turns = []
-    for _ in range(repeats + WARM_UP):
-        turns.append((timed(lambda: detector.session.run(images)), timed(lambda: detector.detect(photo))))
-    network, whole = zip(*turns[WARM_UP:], strict=True)
-    around = statistics.median(w - n for n, w in zip(network, whole, strict=True))
+    turns = in_turns(detector, images, photo, repeats)
+    network, whole = zip(*turns, strict=True)
+    around = statistics.median(w - n for n, w in turns)
     middle = statistics.median(network)
     read = median(lambda: read_image(photo), repeats)
     fill = median(lambda: to_input(picture, detector.session.spec.pad_multiple), repeats)
@@ -94,12 +92,7 @@ def growth(detector: Detector, repeats: int) -> list[dict[str, float]]:
     for grid in GRIDS:
         picture = full_of_faces(grid)
         images = to_input(picture, detector.session.spec.pad_multiple)
-        turns = []
-        for _ in range(repeats + WARM_UP):
-            turns.append(
-                (timed(lambda: detector.session.run(images)), timed(lambda: detector.detect(picture)))  # noqa: B023
-            )
-        around = statistics.median(w - n for n, w in turns[WARM_UP:])
+        around = statistics.median(w - n for n, w in in_turns(detector, images, picture, repeats))
         rows.append(
             {
                 "portraits": grid * grid,
@@ -117,6 +110,15 @@ def full_of_faces(grid: int) -> Any:
     portrait = read_image(EXAMPLES / "eileen_collins.jpg")[:400, 80:430]
     cell = cv2.resize(portrait, (SIDE // grid, SIDE // grid), interpolation=cv2.INTER_AREA)
     return np.tile(cell, (grid, grid, 1))
+
+
+def in_turns(detector: Detector, images: Any, photo: Any, repeats: int) -> list[tuple[float, float]]:
+    """Milliseconds of the network alone on `images` and of the whole detection of `photo`, by turn."""
+    turns = [
+        (timed(lambda: detector.session.run(images)), timed(lambda: detector.detect(photo)))
+        for _ in range(repeats + WARM_UP)
+    ]
+    return turns[WARM_UP:]
 
 
 def suppression(repeats: int) -> dict[str, float]:

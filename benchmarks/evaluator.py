@@ -24,9 +24,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from featherface.benchmark.run import machine
 from featherface.evaluate.beyond import look_beyond
-from featherface.evaluate.ground_truth import ImageTruth
+from featherface.evaluate.ground_truth import OFFICIAL_PICTURES, ImageTruth
 from featherface.evaluate.predictions import read_predictions, write_predictions
-from featherface.evaluate.run import FULL_SET, load_set
+from featherface.evaluate.run import load_set
 from featherface.evaluate.wider import Predictions, evaluate
 
 LIMITS = {"there": 3.0, "full": 20.0}
@@ -51,7 +51,7 @@ def main() -> None:
     figures: dict[str, Any] = {**machine(), "read_ground_truth_s": seconds}
     figures["there"] = measure(arguments.predictions, pictures.truths, arguments.repeats)
     rows, _ = read_predictions(arguments.predictions, pictures.truths)
-    truths, repeated = repeat(pictures.truths, rows, FULL_SET)
+    truths, repeated = repeat(pictures.truths, rows, OFFICIAL_PICTURES)
     with tempfile.TemporaryDirectory() as folder:
         for (event, name), found in repeated.items():
             write_predictions(folder, event, name, found)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from featherface.benchmark.run import file_size
 from featherface.evaluate.protocol import protocol
-from featherface.evaluate.run import detect_set, load_set, to_rows
+from featherface.evaluate.run import detect_set, load_set, to_predictions
 from featherface.evaluate.wider import evaluate
 from featherface.runtime import open_session
 
@@ -37,8 +37,7 @@ def main() -> None:
             if number and (name == "vga") != (open_session(file, 1).spec.input_size is not None):
                 continue
             found = detect_set(file, pictures.paths, protocol(name))
-            found_rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
-            ap = evaluate(found_rows, pictures.truths).ap
+            ap = evaluate(to_predictions(found, pictures.truths), pictures.truths).ap
             rows.append({"file": file.name, "protocol": name, "ap": ap, "bytes": file_size(file)})
             print(json.dumps(rows[-1]))
     if arguments.json:

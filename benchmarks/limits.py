@@ -25,7 +25,7 @@ from featherface import Detector
 from featherface.boxes import iou_matrix
 from featherface.evaluate.beyond import look_beyond
 from featherface.evaluate.protocol import protocol
-from featherface.evaluate.run import detect_set, load_set, to_rows
+from featherface.evaluate.run import detect_set, load_set, to_predictions
 
 LOW, HIGH = 24, 160
 TURNS = (
@@ -70,7 +70,7 @@ def measure(model: str, data: Path, labelled: list[tuple[Path, _Floats]]) -> dic
     """AP by height on the validation pictures, recall by class on the training pictures."""
     pictures = load_set(data)
     found = detect_set(model, pictures.paths, protocol("original"))
-    rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
+    rows = to_predictions(found, pictures.truths)
     heights = {
         part.name: {"faces": part.faces, "ap": part.ap}
         for part in look_beyond(rows, pictures.truths).by_height

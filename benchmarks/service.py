@@ -157,7 +157,7 @@ def draw(chance: random.Random, broken: float) -> str:
 def ask_well(lean: HTTPConnection, photo: bytes, right: bytes) -> int:
     """The status of a good request; WRONG for faces that are not the photo's.
 
-    By http.client, because clients and service share the cores: a richer client costs a sixth of a detection.
+    By http.client, because clients and service share the cores, and a richer client takes more of them.
     """
     lean.request("POST", "/v1/detect", photo, {"content-type": "image/jpeg"})
     answer = lean.getresponse()

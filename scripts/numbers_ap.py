@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from docs_hooks import render_ap
+from docs_hooks import SUBSETS, render_ap
 from numbers_common import load, table
 
 from featherface.zoo import list_models
@@ -16,14 +17,18 @@ def ap() -> str:
     return render_ap(list_models())
 
 
+def percents(ap: Mapping[str, Any], digits: int = 1) -> list[str]:
+    """AP easy, medium and hard in percent."""
+    return [f"{100 * ap[subset]:.{digits}f}" for subset in SUBSETS]
+
+
 def peers() -> str:
     """Our networks beside other detectors."""
     rows = [("detector", "parameters", "MMACs", "MB", "network ms", "whole ms", "Easy", "Medium", "Hard")]
     for r in load("peers.json")["detectors"]:
-        ap = (f"{100 * r['ap'][subset]:.1f}" for subset in ("easy", "medium", "hard"))
         times = (f"{r[name]['median']:.1f}" for name in ("network_ms", "whole_ms"))
         sizes = (f"{r['parameters']:,}", f"{r['multiply_adds'] / 1e6:,.0f}", f"{r['file_bytes'] / 1e6:.2f}")
-        rows.append((r["name"], *sizes, *times, *ap))
+        rows.append((r["name"], *sizes, *times, *percents(r["ap"])))
     return table(rows)
 
 
@@ -33,8 +38,7 @@ def checkpoints() -> str:
     for r in load("peers.json")["detectors"]:
         if r["name"] == "v2" or r["name"].startswith("featherface_"):
             name = "v2, shipped" if r["name"] == "v2" else f"`{r['name']}`, published"
-            ap = (f"{100 * r['ap'][subset]:.2f}" for subset in ("easy", "medium", "hard"))
-            rows.append((name, f"{r['parameters']:,}", *ap))
+            rows.append((name, f"{r['parameters']:,}", *percents(r["ap"], 2)))
     return table(rows)
 
 
@@ -133,18 +137,10 @@ def claims() -> str:
     rows = [("network", "network ms", "of V1's", "Easy", "Medium", "Hard")]
     for name, words in names.items():
         time = found[name]["network_ms"]["median"]
-        ap = (f"{100 * found[name]['ap'][s]:.1f}" for s in ("easy", "medium", "hard"))
-        rows.append((words, f"{time:.1f}", f"{time / base:.2f}", *ap))
+        rows.append((words, f"{time:.1f}", f"{time / base:.2f}", *percents(found[name]["ap"])))
     many = next(card for card in list_models() if card.name == "v2").ap.get("multiscale")
     if many:
-        rows.append(
-            (
-                "V2, ours, protocol `multiscale`",
-                "",
-                "",
-                *(f"{100 * many[s]:.1f}" for s in ("easy", "medium", "hard")),
-            )
-        )
+        rows.append(("V2, ours, protocol `multiscale`", "", "", *percents(many)))
     return table(rows)
 
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from featherface.atomic import atomic_path, write_text
 from featherface.evaluate.protocol import protocol
-from featherface.evaluate.run import detect_set, load_set, to_rows
+from featherface.evaluate.run import detect_set, load_set, to_predictions
 from featherface.evaluate.wider import evaluate
 from featherface.export.onnx import export_onnx
 from featherface.model import count_parameters
@@ -64,8 +64,7 @@ def measure(onnx: Path, data: Path, name: str) -> dict[str, object]:
     """AP of the exported file under one protocol."""
     pictures = load_set(data)
     found = detect_set(onnx, pictures.paths, protocol(name))
-    rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
-    ap = evaluate(rows, pictures.truths).ap
+    ap = evaluate(to_predictions(found, pictures.truths), pictures.truths).ap
     return {"image_set": pictures.name, **{subset: round(value, 6) for subset, value in ap.items()}}
 
 

@@ -146,12 +146,12 @@ class Bench:
 
     def _ap(self, session: OnnxSession) -> float:
         from featherface.evaluate.protocol import protocol
-        from featherface.evaluate.run import detect_set, to_rows
+        from featherface.evaluate.run import detect_set, to_predictions
         from featherface.evaluate.wider import evaluate
 
         found = detect_set(session, self.pictures.paths, protocol(self.recipe.search.protocol))
         truths = self.pictures.truths
-        rows = {(t.event, t.name): to_rows(d) for t, d in zip(truths, found, strict=True)}
+        rows = to_predictions(found, truths)
         return float(evaluate(rows, truths).ap["all"])
 
 

@@ -55,14 +55,14 @@ def make_measure(place: str, images: int) -> Callable[[Session], dict[str, float
     The subsets are easy, medium and hard on a WIDER FACE folder, `all` on other labels.
     """
     from featherface.evaluate.protocol import protocol
-    from featherface.evaluate.run import detect_set, to_rows
+    from featherface.evaluate.run import detect_set, to_predictions
     from featherface.evaluate.wider import evaluate
 
     pictures = validation_set(place, images)
 
     def measure(session: Session) -> dict[str, float]:
         found = detect_set(session, pictures.paths, protocol("original"), workers=1)
-        rows = {(t.event, t.name): to_rows(d) for t, d in zip(pictures.truths, found, strict=True)}
+        rows = to_predictions(found, pictures.truths)
         return evaluate(rows, pictures.truths).ap
 
     return measure

@@ -25,7 +25,6 @@ from featherface.images import IMAGE_SUFFIXES
 from featherface.runtime import Session
 
 Rows = NDArray[np.float64]
-FULL_SET = OFFICIAL_PICTURES
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class EvaluationSet:
     truths: list[ImageTruth]
     paths: list[Path]
     source: str = "WIDER FACE val"
-    whole: int = FULL_SET
+    whole: int = OFFICIAL_PICTURES
     """How many pictures the source has."""
     known: frozenset[tuple[str, str]] = frozenset()
     """Event and name of all pictures of the source, also of those that are not there."""

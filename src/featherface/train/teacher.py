@@ -59,7 +59,7 @@ class TorchTeacher:
 
 
 class OnnxTeacher:
-    """An exported network in ONNX Runtime."""
+    """An exported network in ONNX Runtime; its outputs are on the processor."""
 
     def __init__(self, graph: bytes, threads: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -76,4 +76,4 @@ class OnnxTeacher:
         ]
         scores, boxes, landmarks = (torch.from_numpy(np.concatenate(p)) for p in zip(*parts, strict=True))
         logits = torch.logit(scores, eps=_SMALLEST_SCORE)
-        return TeacherOutput(logits.to(images.device), boxes.to(images.device), landmarks.to(images.device))
+        return TeacherOutput(logits, boxes, landmarks)
