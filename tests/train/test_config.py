@@ -42,6 +42,7 @@ def test_the_reference_recipe_is_the_published_one():
         pytest.param("[data]\nface_size = [8.0]", "face_size", id="one value for a range"),
         pytest.param("[data]\nface_size = [90.0, 8.0]", "face_size", id="a range upside down"),
         pytest.param("[distill]\nalpha = 1.5", "alpha", id="alpha over one"),
+        pytest.param("[distill]\nfinal_alpha = 1.5", "final_alpha", id="a last alpha over one"),
         pytest.param("data = 3", "data", id="a number for a table"),
         pytest.param("[data]\nsources = [{ weight = 1.0 }]", "labels is missing", id="a set without labels"),
         pytest.param("[data]\nworkers = -1", "data.workers", id="fewer than no workers"),

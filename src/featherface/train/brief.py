@@ -31,7 +31,7 @@ def brief_training(
         for group in optimizer.param_groups:
             group["lr"] = one_cycle(step / config.steps, config)
         crops = range(step * config.batch_size, (step + 1) * config.batch_size)
-        loss, _ = task(network, collate([dataset[i] for i in crops]), step)
+        loss, _ = task(network, collate([dataset[i] for i in crops]), step, step / config.steps)
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss became {float(loss.detach())} in step {step}")
         optimizer.zero_grad(set_to_none=True)

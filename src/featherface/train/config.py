@@ -112,6 +112,9 @@ class DistillConfig:
     """Softens both class distributions."""
     alpha: float = 0.7
     """Loss = (1 - alpha) task + alpha distillation."""
+    final_alpha: float = -1.0
+    """Alpha goes from `alpha` to this in equal steps over the stage: a teacher leads, the labels have the last word.
+    Under 0 it stays where it is."""
     every: int = 1
     """Ask the teacher on every n-th batch only."""
     box_weight: float = 1.0
@@ -199,6 +202,7 @@ class TrainConfig:
             (0 < self.warmup < 1, "warmup must lie between 0 and 1"),
             (0 <= self.ema < 1, "ema must lie in [0, 1)"),
             (0 <= self.distill.alpha <= 1, "distill.alpha must lie in [0, 1]"),
+            (self.distill.final_alpha <= 1, "distill.final_alpha must be at most 1"),
             (self.distill.temperature > 0, "distill.temperature must be over 0"),
             (self.distill.every >= 1, "distill.every must be at least 1"),
             (

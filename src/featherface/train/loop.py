@@ -169,7 +169,7 @@ class Trainer:
     def _step(self, model: nn.Module, batch: Batch, rate: float) -> dict[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss, parts = self.task(model, batch, self.progress.step)
+        loss, parts = self.task(model, batch, self.progress.step, self._part())
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss became {float(loss.detach())}; {self._save_batch(batch)}")
         self.optimizer.zero_grad(set_to_none=True)

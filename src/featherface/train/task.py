@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from featherface.model.network import FeatherFace, Predictions
-from featherface.train.config import TrainConfig
+from featherface.train.config import DistillConfig, TrainConfig
 from featherface.train.data import Batch
 from featherface.train.distill import DistillationLoss, Teacher, TeacherOutput
 from featherface.train.losses import DetectionLoss, LossTerms, to_targets
@@ -21,8 +21,10 @@ class TrainTask:
         self.loss = DetectionLoss(config.loss, model.config)
         self.distillation = DistillationLoss(config.distill, model.config)
 
-    def __call__(self, model: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """The loss to minimise and its parts by name."""
+    def __call__(
+        self, model: nn.Module, batch: Batch, step: int, part: float = 0.0
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The loss to minimise and its parts by name; `part`, 0 to 1, of the stage is done."""
         pixels = batch.images.to(next(model.parameters()).device, non_blocking=True)
         images = normalise(pixels).contiguous(memory_format=torch.channels_last)
         size = images.shape[-1]
@@ -36,10 +38,17 @@ class TrainTask:
             taught = self.distillation(
                 predictions, TeacherOutput(*(v.cpu() for v in self.teacher(pixels))), size
             )
-            alpha = self.config.distill.alpha
+            alpha = annealed_alpha(self.config.distill, part)
             total = (1 - alpha) * total + alpha * taught
             parts["distillation"] = float(taught.detach())
         return total, parts
+
+
+def annealed_alpha(config: DistillConfig, part: float) -> float:
+    """The teacher's share of the loss when `part` of the stage is done."""
+    if config.final_alpha < 0:
+        return config.alpha
+    return config.alpha + (config.final_alpha - config.alpha) * min(part, 1.0)
 
 
 def _parts(terms: LossTerms) -> dict[str, float]:
