@@ -4,7 +4,8 @@
     python benchmarks/service.py --requests 10000 --broken 0.25 --json docs/numbers/service_broken.json
 
 A service is started on a free port and asked by 8 clients, each with one connection; before and after, as many
-threads as there are cores run the detector in this process on the same photo. Memory is the service's, before and
+threads as there are cores run the detector in this process on the same photo. Where no request is broken the clients
+are bare sockets in one thread, because they share the cores with the service; otherwise a thread each. Memory is the service's, before and
 after. Every good request's answer is compared with the first one's. One broken request in forty stalls: its sender
 stops in the middle, and the service has to give up on it after the time-out that this benchmark sets to two seconds.
 """
@@ -32,13 +33,12 @@ import httpx
 
 from featherface import Detector
 from featherface.benchmark.run import machine
+from service_clients import WRONG, ask_steadily
 
 PHOTO = Path(__file__).resolve().parents[1] / "examples" / "eileen_collins.jpg"
 BROKEN = ("truncated", "text", "type", "huge", "disconnect", "slow")
 STALLED = 1 / 40
 TIMEOUT = 2
-WRONG = -1
-"""Stands for an answer of 200 that is not the first one's."""
 
 
 def main() -> None:
@@ -118,10 +118,14 @@ def load(
     url: str, photo: bytes, count: int, clients: int, broken: float
 ) -> tuple[float, list[float], dict[str, Counter[int]]]:
     """Seconds in all, seconds of each good request, and the answers to each kind of request, counted."""
+    right = httpx.post(f"{url}/v1/detect", content=photo, headers={"content-type": "image/jpeg"}, timeout=60)
+    if not broken:
+        host, port = url.removeprefix("http://").split(":")
+        seconds, good_times, good = ask_steadily((host, int(port)), photo, right.content, count, clients)
+        return seconds, good_times, {"good": good}
     times: list[float] = []
     answers: dict[str, Counter[int]] = defaultdict(Counter)
     numbers, lock = itertools.count(), threading.Lock()
-    right = httpx.post(f"{url}/v1/detect", content=photo, headers={"content-type": "image/jpeg"}, timeout=60)
 
     def client(seed: int) -> None:
         chance = random.Random(seed)
@@ -155,10 +159,7 @@ def draw(chance: random.Random, broken: float) -> str:
 
 
 def ask_well(lean: HTTPConnection, photo: bytes, right: bytes) -> int:
-    """The status of a good request; WRONG for faces that are not the photo's.
-
-    By http.client, because clients and service share the cores, and a richer client takes more of them.
-    """
+    """The status of a good request among broken ones; WRONG for faces that are not the photo's."""
     lean.request("POST", "/v1/detect", photo, {"content-type": "image/jpeg"})
     answer = lean.getresponse()
     return WRONG if answer.read() != right and answer.status == 200 else answer.status

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
 
 from featherface import __version__
 from featherface.detector import Detector
@@ -48,24 +49,26 @@ Anonymise = Callable[[bytes, str, Hiding], tuple[bytes, str, int]]
 """Photo, its name, how -> new photo, its media type, how many faces were hidden. Raises ImageError."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """The query of /v1/detect."""
+class Options(BaseModel, frozen=True):
+    """The query of /v1/detect.
 
-    score_threshold: Annotated[float, Query(ge=0, le=1)] = 0.5
-    iou_threshold: Annotated[float, Query(ge=0, le=1)] = 0.4
-    max_detections: Annotated[int, Query(ge=1, le=10_000)] = 750
+    As a model of the query, because the framework makes any other class in a thread of its own for every request.
+    """
+
+    score_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    iou_threshold: Annotated[float, Field(ge=0, le=1)] = 0.4
+    max_detections: Annotated[int, Field(ge=1, le=10_000)] = 750
     scales: Annotated[
         str,
-        Query(
+        Field(
             description="Sizes merged: at most eight numbers, each over 0 and at most 8",
             examples=["1,2"],
             json_schema_extra={"pattern": schema.SCALES},
         ),
     ] = "1"
     flip: bool = False
-    long_side: Annotated[int | None, Query(ge=1, le=16_384)] = None
-    tile: Annotated[int | None, Query(ge=64, le=16_384)] = None
+    long_side: Annotated[int | None, Field(ge=1, le=16_384)] = None
+    tile: Annotated[int | None, Field(ge=64, le=16_384)] = None
 
     def factors(self) -> tuple[float, ...]:
         """The scales as numbers; RequestError 422 when they are none."""
@@ -183,7 +186,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         openapi_extra=schema.DETECT_BODY,
         responses=schema.DETECT,
     )
-    async def detect(request: Request, options: Annotated[Options, Depends()]) -> JSONResponse:
+    async def detect(request: Request, options: Annotated[Options, Query()]) -> JSONResponse:
         """Faces of one or several pictures: boxes, scores and landmarks in pixels of the picture as seen."""
         options.factors()
         async with service.place():
