@@ -93,8 +93,8 @@ def test_coordinate_attention_starts_at_the_mean_gate():
 
 def test_nothing_in_common_is_an_error():
     other = ModelConfig(
-        name="other", width=24, neck_cells=1, backbone_attention="none", neck_attention="none",
-        context="plain", shuffle="none", backbone_widths=((5, 7, 7, 7, 9, 9), (11,), (13,)),
+        name="other", width=8, neck_cells=1, backbone_attention="none", neck_attention="none",
+        context="plain", shuffle="none", backbone_widths=((3, 7, 7, 7, 9, 9), (11,), (13,)),
     )  # fmt: skip
     bare = build(other)
     assert copy_matching({}, bare) == 0

@@ -1,6 +1,7 @@
 """Weight surgery: a network of another layout that starts from what an existing one has learned.
 
 Tensors of the same name and shape are copied. Where the layouts differ:
+- parts that get wider are widened last (see `widen`), which changes no output;
 - a deformable 3x3 becomes the plain 3x3 that best fits its output by least squares, layer after layer, on
   the new network's own inputs (its constant part goes into the batch norm that follows);
 - Coordinate Attention in the place of CBAM starts at CBAM's mean gate per channel;
@@ -9,6 +10,7 @@ Tensors of the same name and shape are copied. Where the layouts differ:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -16,10 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from featherface.errors import ModelError
-from featherface.model.attention import CBAM, CoordinateAttention
+from featherface.model.attention import CoordinateAttention
 from featherface.model.config import ModelConfig
 from featherface.model.layers import DeformableConv2d
 from featherface.model.network import FeatherFace, build
+from featherface.model.widen import WIDTHS, check_widening, is_wider, widen
 
 # Convs of SSH by depth: those of one depth see inputs that are already final.
 _SSH_DEPTHS = (("conv3", "conv5_1"), ("conv5_2", "conv7_2"), ("conv7_3",))
@@ -30,14 +33,19 @@ def transplant(source: FeatherFace, config: ModelConfig, pictures: Sequence[Tens
     """A network of `config`'s layout that computes nearly what `source` does, before any training.
 
     `pictures`: normalised inputs (1, 3, H, W) on which the fits are made; two dozen are enough. Raises
-    ModelError when nothing of the source fits the new layout.
+    ModelError when nothing of the source fits the new layout, or what is wider cannot be widened.
     """
     source = source.eval()
+    if is_wider(config, source.config):
+        widths = {field: getattr(source.config, field) for field in WIDTHS}
+        narrow = dataclasses.replace(config, name=source.config.name, **widths)
+        check_widening(narrow, config)
+        return widen(transplant(source, narrow, pictures), config)
     student = build(config).eval()
     if copy_matching(source.state_dict(), student) == 0:
         raise ModelError(f"nothing of {source.config.name} fits the layout of {config.name}")
     if config.neck_attention == "coordinate" and source.config.neck_attention == "cbam":
-        _mean_gates(source, student, pictures)
+        _start_at_mean_gates(source, student, pictures)
     if config.context == "plain" and source.config.context == "deformable":
         for depth in _SSH_DEPTHS:
             _fit_convs(source, student, depth, pictures)
@@ -56,28 +64,33 @@ def copy_matching(theirs: Mapping[str, Tensor], target: nn.Module) -> int:
     return copied
 
 
-def _mean_gates(source: FeatherFace, student: FeatherFace, pictures: Sequence[Tensor]) -> None:
-    """Set each Coordinate Attention so that a_h * a_w is CBAM's mean gate, nearly independent of x."""
-    sums = [torch.zeros(source.config.width) for _ in range(3)]
+def mean_gates(
+    model: FeatherFace, attentions: Sequence[nn.Module], pictures: Sequence[Tensor]
+) -> list[Tensor]:
+    """Of each attention, how much of its map (B, C, H, W) it lets through on average, channel by channel: (C,)."""
+    shares: list[list[Tensor]] = [[] for _ in attentions]
     handles = []
-    for level, block in enumerate(source.neck_attention):
-        cbam = block.attention
-        assert isinstance(cbam, CBAM)
+    for attention, share in zip(attentions, shares, strict=True):
 
-        def add(_: nn.Module, inputs: tuple[Tensor], output: Tensor, level: int = level) -> None:
-            x = inputs[0]
-            sums[level] += (output.abs().sum((0, 2, 3)) / x.abs().sum((0, 2, 3)).clamp(min=1e-6)).detach()
+        def add(_: nn.Module, inputs: tuple[Tensor], output: Tensor, share: list[Tensor] = share) -> None:
+            share.append(output.abs().sum((0, 2, 3)) / inputs[0].abs().sum((0, 2, 3)).clamp(min=1e-6))
 
-        handles.append(cbam.register_forward_hook(add))
+        handles.append(attention.register_forward_hook(add))
     with torch.no_grad():
         for picture in pictures:
-            source(picture)
+            model(picture)
     for handle in handles:
         handle.remove()
-    for total, block in zip(sums, student.neck_attention, strict=True):
+    return [torch.stack(share).mean(0) for share in shares]
+
+
+def _start_at_mean_gates(source: FeatherFace, student: FeatherFace, pictures: Sequence[Tensor]) -> None:
+    """Set each Coordinate Attention so that a_h * a_w is CBAM's mean gate, nearly independent of x."""
+    gates = mean_gates(source, [b.get_submodule("attention") for b in source.neck_attention], pictures)
+    for gate, block in zip(gates, student.neck_attention, strict=True):
         attention = block.attention
         assert isinstance(attention, CoordinateAttention)
-        bias = torch.logit((total / len(pictures)).clamp(1e-4, 0.98).sqrt())
+        bias = torch.logit(gate.clamp(1e-4, 0.98).sqrt())
         with torch.no_grad():
             for conv in (attention.conv_h, attention.conv_w):
                 assert conv.bias is not None
