@@ -206,6 +206,29 @@ def test_half_an_avi_is_not(images, tmp_path):
         list(reader.frames())
 
 
+def _spaced(data):
+    """Packets of 204 bytes: 16 of another layer behind each, as some receivers keep."""
+    return b"".join(data[i : i + 188] + bytes(16) for i in range(0, len(data), 188))
+
+
+@pytest.mark.parametrize("cut", [None, -1, -100, 0.5], ids=str)
+@pytest.mark.parametrize(
+    ("suffix", "change", "length"), [(".ts", bytes, 188), (".m2ts", bytes, 192), (".ts", _spaced, 204)]
+)
+def test_a_transport_stream_cut_within_a_packet_is_truncated(images, tmp_path, suffix, change, length, cut):
+    source = write_clip(tmp_path / f"c{suffix}", images * 4, sound=True)
+    data = change(source.read_bytes())
+    assert len(data) % length == 0
+    end = len(data) // 2 // length * length + 7 if cut == 0.5 else cut
+    source.write_bytes(data[:end])
+    result = run("video", source, "--save", tmp_path / "o" / "o.mp4", "--every", "50", "-q")
+    if cut is None:
+        assert result.exit_code == 0, result.exception
+        return
+    assert isinstance(result.exception, VideoError) and "truncated" in str(result.exception)
+    assert not list((tmp_path / "o").iterdir())
+
+
 def test_avi_is_not_written(clip, tmp_path):
     result = run("video", clip, "--save", tmp_path / "o.avi", "-q")
     assert isinstance(result.exception, FeatherFaceError) and "AVI has no time stamps" in str(

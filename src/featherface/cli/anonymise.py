@@ -40,6 +40,8 @@ class Job:
     bridge: float
     margin: float
     quiet: bool
+    model: str
+    threads: int | None
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def anonymise(
         originals.append(image)
     refuse_overwriting({"--json": json}, [*originals, *results, model])
     detector = Detector(model, THRESHOLD if score_threshold is None else score_threshold, threads=threads)
-    job = Job(detector, style, save, keep_metadata, check, every, bridge, margin, quiet)
+    job = Job(detector, style, save, keep_metadata, check, every, bridge, margin, quiet, model, threads)
     outcomes: list[Outcome] = []
     try:
         with tidy_when_stopped():

@@ -40,7 +40,7 @@ def anonymise_video(job: Job, item: Input, target: Path) -> Outcome:
 def _find(job: Job, path: str) -> tuple[list[tuple[NDArray[np.float32], NDArray[np.int64]]], float]:
     """Boxes and track ids of every frame; only these are kept between the passes."""
     from featherface.cli.progress import frames_bar
-    from featherface.cli.video import follow
+    from featherface.cli.video import detectors, follow
     from featherface.video import ahead, open_video
 
     with open_video(path) as reader, frames_bar("finding", reader.source.frames, job.quiet) as advance:
@@ -48,7 +48,8 @@ def _find(job: Job, path: str) -> tuple[list[tuple[NDArray[np.float32], NDArray[
         with ahead(reader.frames(), _AHEAD) as upcoming:
             # Whatever is hidden starts a track, which lasts for as long as it may be bridged.
             start, lost = job.detector.score_threshold, max(1.0, job.bridge)
-            for _, tracked in follow(upcoming, reader, job.detector, job.every, start=start, lost=lost):
+            detect, at_once = detectors(reader, job.model, start, job.threads)
+            for _, tracked in follow(upcoming, reader, detect, job.every, at_once, start=start, lost=lost):
                 found.append((tracked.found.boxes, tracked.ids))
                 advance()
         return found, float(reader.source.rate)

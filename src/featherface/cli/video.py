@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +14,9 @@ import typer
 from featherface.errors import ConfigError, FeatherFaceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from featherface.detections import Detections
-    from featherface.detector import Detector
     from featherface.video import Frame, Tracked, VideoReader
 
 _OUTPUTS = "Outputs"
@@ -54,16 +56,17 @@ def video(
     ] = None,
     every: Annotated[int, typer.Option(help="Detect in every Nth frame, tracks between.")] = 1,
     frames: Annotated[int | None, typer.Option(help="Stop after this many; for cameras and streams.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of the detector.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of the detector, all when not given.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
 ) -> None:
     """Find and follow the faces in a video. Time stamps, rotation and sound stay as they are."""
     from featherface.cli.media import need_video, refuse_overwriting, tidy_when_stopped
-    from featherface.detector import Detector
 
     need_video()
-    if every < 1 or (frames is not None and frames < 1):
-        raise ConfigError("--every and --frames must be at least 1")
+    if any(number is not None and number < 1 for number in (every, frames, threads)):
+        raise ConfigError("--every, --frames and --threads must be at least 1")
     if show:
         need_window()
     from featherface.cli.progress import frames_bar
@@ -71,10 +74,10 @@ def video(
 
     refuse_overwriting({"--save": save, "--json": json, "--csv": csv}, [*source_files(source), model])
 
-    detector = Detector(model, score_threshold, threads=threads)
     with ExitStack() as stack:
         stack.enter_context(tidy_when_stopped())
         reader = stack.enter_context(open_video(source))
+        detect, at_once = detectors(reader, model, score_threshold, threads, long_side)
         records = stack.enter_context(Records.open(reader.source, json, csv))
         writer = stack.enter_context(open_writer(save, reader)) if save is not None else None
         total = frames or reader.source.frames
@@ -84,9 +87,10 @@ def video(
         gone: FeatherFaceError | None = None
         count, ids = 0, set[int]()
         try:
-            for frame, tracked in follow(upcoming, reader, detector, every, long_side):
+            for frame, tracked in follow(upcoming, reader, detect, every, at_once):
                 records.write(frame, tracked)
-                count, ids = count + 1, ids | {int(i) for i in tracked.ids if i >= 0}
+                count += 1
+                ids.update(int(i) for i in tracked.ids if i >= 0)
                 if writer is not None or show:
                     drawn = draw_tracked(frame.image, tracked)
                     if writer is not None:
@@ -112,23 +116,38 @@ def video(
         typer.echo(f"{count:,} frames, {len(ids):,} tracks" + (f", saved as {save}" if save else ""))
 
 
+def detectors(
+    reader: VideoReader,
+    model: str,
+    score_threshold: float,
+    threads: int | None = None,
+    long_side: int | None = None,
+) -> tuple[Callable[[Frame], Detections], int]:
+    """What finds the faces of a frame, and from how many threads it is best called."""
+    from featherface.detector import Detector
+    from featherface.video import Detectors, shared_out
+
+    width, height = reader.source.width, reader.source.height
+    scale = 1.0 if long_side is None else long_side / max(width, height)
+    at_once, each = shared_out(round(width * height * scale * scale), threads)
+    several = Detectors(lambda: Detector(model, score_threshold, threads=each))
+    return partial(several.detect, long_side=long_side), at_once
+
+
 def follow(
     upcoming: Iterator[Frame],
     reader: VideoReader,
-    detector: Detector,
+    detect: Callable[[Frame], Detections],
     every: int,
-    long_side: int | None = None,
+    at_once: int = 1,
     *,
     start: float = 0.5,
     lost: float = 1.0,
 ) -> Iterator[tuple[Frame, Tracked]]:
-    """Each frame with its faces and their tracks; `start` and `lost` as in `Tracker`."""
+    """Each frame with its faces and their tracks; options as in `tracked_frames`."""
     from featherface.video import tracked_frames
 
-    def detect(frame: Frame) -> Detections:
-        return detector.detect(frame.image, long_side=long_side)
-
-    return tracked_frames(upcoming, reader.source, detect, every, start=start, lost=lost)
+    return tracked_frames(upcoming, reader.source, detect, every, at_once=at_once, start=start, lost=lost)
 
 
 def need_window() -> None:

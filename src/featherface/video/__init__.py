@@ -1,6 +1,7 @@
 """Moving pictures: read, tracked, drawn and written."""
 
 from featherface.video.ahead import ahead
+from featherface.video.look import Detectors, shared_out
 from featherface.video.read import Frame, Source, VideoReader, is_live, open_video, source_files
 from featherface.video.records import Records
 from featherface.video.track import UNTRACKED, Tracked, Tracker, tracked_frames
@@ -8,6 +9,7 @@ from featherface.video.write import VideoWriter, draw_tracked, open_writer
 
 __all__ = [
     "UNTRACKED",
+    "Detectors",
     "Frame",
     "Records",
     "Source",
@@ -20,6 +22,7 @@ __all__ = [
     "is_live",
     "open_video",
     "open_writer",
+    "shared_out",
     "source_files",
     "tracked_frames",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,6 +97,8 @@ class VideoReader:
         avi = self._container.format.name == "avi"
         if packets < declared and not avi:
             raise VideoError(f"{source.name}: truncated, {packets} of {declared} frames are there")
+        if self._container.format.name == "mpegts" and not source.live and _ends_within_packet(source.name):
+            raise VideoError(f"{source.name}: truncated, it ends within a packet")
         stated = float(declared * source.time_base) if avi else _stated_seconds(self._stream)
         if stated and last is not None:
             start = self._stream.start_time or 0
@@ -190,6 +193,20 @@ def _reader(name: str, container: Any) -> VideoReader:
 
 _COLOUR = ("color_range", "colorspace", "color_primaries", "color_trc")
 _UNSPECIFIED = {"color_range": 0, "colorspace": 2, "color_primaries": 2, "color_trc": 2}
+
+
+def _ends_within_packet(path: str) -> bool:
+    """Whether an MPEG-TS file, which does not say how long it is, was cut where no writer stops.
+
+    Packets of 188 bytes begin with 0x47; before them stand 4 bytes in M2TS, behind them 16 in some recordings.
+    """
+    with Path(path).open("rb") as file:
+        start = file.read(512)
+        size = file.seek(0, os.SEEK_END)
+    for length, first in ((188, 0), (192, 4), (204, 0)):
+        if start[first::length] == b"\x47" * len(start[first::length]):
+            return size % length != 0
+    return False
 
 
 def _declared_frames(container: Any, stream: Any, rate: Fraction) -> int | None:

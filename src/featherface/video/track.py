@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from featherface.detections import Detections
 from featherface.errors import MissingExtraError
+from featherface.video.look import looked_at
 from featherface.video.read import Frame, Source
 
 UNTRACKED = -1
@@ -70,10 +71,11 @@ def tracked_frames(
     detect: Callable[[Frame], Detections],
     every: int = 1,
     *,
+    at_once: int = 1,
     start: float = 0.5,
     lost: float = 1.0,
 ) -> Iterator[tuple[Frame, Tracked]]:
-    """Each frame with its faces; `detect` looks at every `every`th one and at the last.
+    """Each frame with its faces; `detect` looks at every `every`th one and at the last, in `at_once` threads.
 
     `start` and `lost` as in `Tracker`. Between two looks a track's faces are put on the straight line from one to
     the other, for which that many frames are held back.
@@ -81,19 +83,13 @@ def tracked_frames(
     tracker = Tracker(float(source.rate) / every, start=start, lost=lost)
     before: Tracked | None = None
     waiting: list[Frame] = []
-    for frame in frames:
+    for frame, found in looked_at(frames, detect, every, at_once):
         waiting.append(frame)
-        if frame.index % every:
+        if found is None:
             continue
-        yield from _settled(before, waiting, look := _look(tracker, detect, frame))
+        look = Tracked(found, tracker.update(found))
+        yield from _settled(before, waiting, look)
         before, waiting = look, []
-    if waiting:
-        yield from _settled(before, waiting, _look(tracker, detect, waiting[-1]))
-
-
-def _look(tracker: Tracker, detect: Callable[[Frame], Detections], frame: Frame) -> Tracked:
-    found = detect(frame)
-    return Tracked(found, tracker.update(found))
 
 
 def _settled(before: Tracked | None, waiting: list[Frame], last: Tracked) -> Iterator[tuple[Frame, Tracked]]:
