@@ -1,13 +1,11 @@
-"""`featherface ablate`: what attention gains, by the same training with and without it."""
+"""`featherface ablate`: what one choice after the other gains, by the same training with each of them."""
 
 from __future__ import annotations
 
-import csv
-import io
+import dataclasses
 import json
-import statistics
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,22 +14,23 @@ import typer
 from featherface.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from featherface.train.ablate import Arm
+    from torch import Tensor
+
+    from featherface.train.ablate import AblationConfig, Arm
     from featherface.train.config import TrainConfig
+
+_SURGERY_PICTURES = 24
 
 
 @dataclass(frozen=True)
-class Row:
-    """One arm: its size, its median time with quartiles and as a ratio to the first arm's, AP."""
+class Training:
+    """One arm with one seed: its recipe, the file it starts from and the file that its AP is written to."""
 
-    arm: str
-    parameters: int
-    latency_ms: float
-    latency_low_ms: float
-    latency_high_ms: float
-    latency_ratio: float
-    ap: dict[str, list[float]]
-    """Of every seed, per subset of the validation set."""
+    arm: Arm
+    seed: int
+    recipe: TrainConfig
+    start: Path
+    result: Path
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
 def ablate(
     config: Annotated[
-        Path, typer.Argument(help="A training recipe with a validation set.", show_default=False)
+        Path, typer.Argument(help="A training recipe with arms and a validation set.", show_default=False)
     ],
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe.")
@@ -49,158 +48,137 @@ def ablate(
     seeds: Annotated[int, typer.Option(help="Trainings of each arm.")] = 2,
     repeats: Annotated[int, typer.Option(help="Timed runs of each arm.")] = 30,
 ) -> None:
-    """Train the recipe's network with each attention at backbone and neck: parameters, latency and AP as a table.
+    """Train one network several ways: attention, losses or whatever the recipe's arms say; AP with its spread.
 
-    Every arm starts from the same weights with fresh attention and has the same crops and budget. What is
-    finished is not trained again: the command goes on where it stopped.
+    Without arms of the recipe's own, attention in each combination at backbone and neck is compared. Every arm starts
+    from the same weights and has the same crops and budget for a seed. What is finished is not trained again: the
+    command goes on where it stopped, and takes further arms and seeds.
     """
-    from featherface.train.config import load_config
+    from featherface.train.ablate import load_ablation
 
-    recipe = load_config(config, overrides or [])
+    recipe, recipes = load_ablation(config, overrides or [])
     if not recipe.validation:
         raise ConfigError(f"{config}: validation names no set to measure AP on")
     if seeds < 1 or repeats < 3:
         raise ConfigError(f"{seeds} seeds, {repeats} repeats: at least one seed and three repeats")
 
     from featherface.atomic import write_text
+    from featherface.cli.ablate_table import print_table, time_arms, write_csv, write_json
     from featherface.cli.validation import make_measure
-    from featherface.train.config import to_dict
 
     folder = Path(recipe.output) / recipe.name
-    kept, text = folder / "recipe.json", json.dumps(to_dict(recipe), indent=1, sort_keys=True) + "\n"
-    if kept.exists() and kept.read_text(encoding="utf-8") != text:
-        raise ConfigError(
-            f"{config}: {folder} holds the ablation of another recipe; give this one a new name"
-        )
+    text = _remembered(config, recipe, folder / "recipe.json")
     measure = make_measure(recipe.validation, recipe.validation_images)
     starts = _make_starts(recipe, folder)
-    write_text(kept, text)
-    ap: dict[str, dict[str, list[float]]] = {arm.name: {} for arm in starts}
-    plan = [(seed, arm) for seed in range(seeds) for arm in starts]
-    for number, (seed, arm) in enumerate(plan, 1):
-        title = f"[{number}/{len(plan)}] {arm.name} seed {seed}"
-        for subset, value in _trained(recipe, arm, seed, starts[arm], measure, title).items():
-            ap[arm.name].setdefault(subset, []).append(value)
-        means = ", ".join(f"{subset} {values[-1]:.4f}" for subset, values in ap[arm.name].items())
+    write_text(folder / "recipe.json", text)
+    plan = _plan(recipe, recipes, seeds, starts)
+    for number, training in enumerate(plan, 1):
+        title = f"[{number}/{len(plan)}] {training.arm.name} seed {training.seed}"
+        if not training.result.exists():
+            _train(training, measure, title)
+        means = ", ".join(f"{subset} {value:.4f}" for subset, value in _ap(training.result).items())
         typer.echo(f"{title}: AP {means}", err=True)
-    rows = _rows(starts, ap, repeats, recipe)
-    _write(rows, recipe, folder)
-    _print(rows, recipe, seeds)
+        done = {(t.arm.name, t.seed): _ap(t.result) for t in plan if t.result.exists()}
+        write_csv(folder / "ablation.csv", starts, done)
+    times = time_arms(starts, repeats, recipe) if _layouts_differ(recipe) else {}
+    write_json(folder / "ablation.json", recipe, starts, done, times)
+    print_table(recipe, seeds, starts, done, times)
     typer.echo(str(folder / "ablation.csv"))
 
 
-def _make_starts(recipe: TrainConfig, folder: Path) -> dict[Arm, Path]:
-    """A weights file for every arm."""
+def _remembered(config: Path, recipe: AblationConfig, kept: Path) -> str:
+    """What a later call must find again; ConfigError when the folder holds the ablation of another recipe."""
+    now = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    now["arms"] = {arm.pop("name"): arm for arm in now["arms"]}
+    if kept.exists():
+        before = json.loads(kept.read_text(encoding="utf-8"))
+        arms = before.get("arms") if isinstance(before, dict) else None
+        same = isinstance(arms, dict) and {**now, "arms": 0} == {**before, "arms": 0}
+        if not same or any(now["arms"].get(name, arm) != arm for name, arm in (arms or {}).items()):
+            raise ConfigError(
+                f"{config}: {kept.parent} holds the ablation of another recipe; give this one a new name"
+            )
+        now["arms"] = {**(arms or {}), **now["arms"]}
+    return json.dumps(now, indent=1, sort_keys=True) + "\n"
+
+
+def _layouts_differ(recipe: AblationConfig) -> bool:
+    return len({(arm.backbone, arm.neck) for arm in recipe.arms}) > 1
+
+
+def _plan(
+    recipe: AblationConfig, recipes: list[TrainConfig], seeds: int, starts: dict[str, Path]
+) -> list[Training]:
+    """All arms of the first seed, then all of the next."""
+    from featherface.train.ablate import arm_recipe
+
+    plan = []
+    for seed in range(seeds):
+        for arm, own in zip(recipe.arms, recipes, strict=True):
+            planned = arm_recipe(own, arm, seed, str(starts[arm.name]))
+            result = Path(planned.output) / planned.name / "ap.json"
+            plan.append(Training(arm, seed, planned, starts[arm.name], result))
+    return plan
+
+
+def _make_starts(recipe: AblationConfig, folder: Path) -> dict[str, Path]:
+    """A weights file for every arm by name."""
     import featherface.model  # noqa: F401  (a missing torch is said here, in one sentence)
     from featherface.model.weights import save_weights
-    from featherface.train.ablate import ARMS, arm_start
+    from featherface.train.ablate import arm_start, without_attention
     from featherface.train.start import starting_point
 
-    def no_pictures() -> Any:
-        raise ConfigError(f"init = {recipe.init!r}: an ablation starts from weights of the same layout")
+    if recipe.threads:
+        import torch
 
-    starts = {arm: folder / f"{arm.name}.safetensors" for arm in ARMS}
-    if not all(path.exists() for path in starts.values()):
-        base = starting_point(recipe.init, recipe.model, no_pictures)
-        for arm, path in starts.items():
-            save_weights(arm_start(base, arm), path)
+        torch.set_num_threads(recipe.threads)
+    starts = {arm.name: folder / f"{arm.name}.safetensors" for arm in recipe.arms}
+    missing = [arm for arm in recipe.arms if not starts[arm.name].exists()]
+    if missing:
+        base = starting_point(recipe.init, recipe.model, lambda: _pictures(recipe))
+        if recipe.start == "same_function":
+            base = without_attention(base, _pictures(recipe))
+        for arm in missing:
+            save_weights(arm_start(base, arm, recipe.start), starts[arm.name])
     return starts
 
 
-def _trained(
-    recipe: TrainConfig,
-    arm: Arm,
-    seed: int,
-    start: Path,
-    measure: Callable[[Any], dict[str, float]],
-    title: str,
-) -> dict[str, float]:
-    """AP per subset of one training, which is made when there is no result of it yet."""
+def _pictures(recipe: TrainConfig) -> list[Tensor]:
+    """Normalised training crops, on which surgery fits what it replaces."""
+    from featherface.train.data import CropDataset, collate, load_negatives, load_pictures
+    from featherface.train.teacher import normalise
+
+    data = recipe.data
+    dataset = CropDataset(load_pictures(data), load_negatives(data), data, recipe.seed)
+    return [normalise(collate([dataset[i]]).images) for i in range(_SURGERY_PICTURES)]
+
+
+def _train(training: Training, measure: Callable[[Any], dict[str, float]], title: str) -> None:
+    """One training, from its last checkpoint where it has one, and its AP per subset as `training.result`."""
     from featherface.atomic import write_text
     from featherface.cli.validation import TorchSession
     from featherface.export.onnx import export_onnx
     from featherface.model.weights import load_weights
-    from featherface.train.ablate import arm_recipe
     from featherface.train.stage import run_stage
 
-    config = arm_recipe(recipe, arm, seed, str(start))
-    folder = Path(config.output) / config.name
-    result = folder / "ap.json"
-    if not result.exists():
-        outcome = run_stage(
-            config,
-            distilled=bool(config.distill.teacher),
-            resume=(folder / "checkpoint.pt").exists(),
-            export=export_onnx,
-            validate=None,
-            report=lambda line: typer.echo(f"{title}: {line}", err=True),
-        )
-        if not outcome.finished:
-            typer.echo("stopped; the same command goes on from here", err=True)
-            raise typer.Exit(1)
-        write_text(result, json.dumps(measure(TorchSession(load_weights(outcome.weights)))) + "\n")
+    outcome = run_stage(
+        training.recipe,
+        distilled=bool(training.recipe.distill.teacher),
+        resume=(training.result.parent / "checkpoint.pt").exists(),
+        export=export_onnx,
+        validate=None,
+        report=lambda line: typer.echo(f"{title}: {line}", err=True),
+    )
+    if not outcome.finished:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        raise typer.Exit(1)
+    ap = measure(TorchSession(load_weights(outcome.weights)))
+    write_text(training.result, json.dumps(ap) + "\n")
+
+
+def _ap(result: Path) -> dict[str, float]:
     try:
         found = json.loads(result.read_text(encoding="utf-8"))
         return {subset: float(value) for subset, value in found.items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{result}: not the result of a training; remove it ({error})") from error
-
-
-def _rows(
-    starts: dict[Arm, Path], ap: dict[str, dict[str, list[float]]], repeats: int, recipe: TrainConfig
-) -> list[Row]:
-    """Latency of the exported arms, one thread, in turns on the first validation picture at 640x640."""
-    from featherface.cli.validation import validation_set
-    from featherface.evaluate.compare import square, time_in_turns
-    from featherface.evaluate.ours import our_candidate
-    from featherface.export.onnx import export_onnx
-    from featherface.model.network import count_parameters
-    from featherface.model.weights import load_weights
-
-    networks = {arm.name: load_weights(path) for arm, path in starts.items()}
-    photo = square(validation_set(recipe.validation, 1).paths[0])
-    runs = []
-    for arm, path in starts.items():
-        file = path.with_suffix(".onnx")
-        if not file.exists():
-            export_onnx(networks[arm.name], file, arm.name)
-        runs.append(our_candidate(str(file)).prepare(photo))
-    times = time_in_turns(runs, repeats)
-    return [
-        Row(name, count_parameters(net), t.median, t.low, t.high, t.median / times[0].median, ap[name])
-        for (name, net), t in zip(networks.items(), times, strict=True)
-    ]
-
-
-def _write(rows: list[Row], recipe: TrainConfig, folder: Path) -> None:
-    """`ablation.csv`, a row for each training, and `ablation.json`, with the recipe."""
-    from featherface.atomic import write_text
-    from featherface.train.config import to_dict
-
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["arm", "parameters", "latency_ms", "latency_ratio", "seed", *rows[0].ap])
-    for row in rows:
-        for seed, values in enumerate(zip(*row.ap.values(), strict=True)):
-            known = (row.arm, row.parameters, f"{row.latency_ms:.2f}", f"{row.latency_ratio:.3f}", seed)
-            table.writerow([*known, *(f"{value:.4f}" for value in values)])
-    write_text(folder / "ablation.csv", text.getvalue())
-    content = {"arms": [asdict(row) for row in rows], "recipe": to_dict(recipe)}
-    write_text(folder / "ablation.json", json.dumps(content, indent=1) + "\n")
-
-
-def _print(rows: list[Row], recipe: TrainConfig, seeds: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = f"{recipe.validation_images} pictures of " if recipe.validation_images else ""
-    title = f"{recipe.name}: AP on {shown}{recipe.validation}, mean of {seeds} seeds (lowest to highest)"
-    table = Table("backbone-neck", "parameters", "ms", "ratio", *map(str.title, rows[0].ap), title=title)
-    for row in rows:
-        cells = (f"{row.parameters:,}", f"{row.latency_ms:.1f}", f"{row.latency_ratio:.2f}")
-        table.add_row(row.arm, *cells, *(_spread(row.ap[subset]) for subset in row.ap))
-    Console(stderr=True, width=120).print(table)
-
-
-def _spread(values: list[float]) -> str:
-    return f"{100 * statistics.mean(values):.1f} ({100 * min(values):.1f}-{100 * max(values):.1f})"

@@ -7,8 +7,8 @@ from typing import Literal
 
 from featherface.errors import ConfigError
 
-BackboneAttention = Literal["none", "cbam"]
-NeckAttention = Literal["none", "cbam", "coordinate"]
+BackboneAttention = Literal["none", "relu", "cbam"]
+NeckAttention = Literal["none", "relu", "cbam", "coordinate"]
 HeadAttention = Literal["none", "coordinate_shared"]
 Context = Literal["plain", "deformable"]
 Shuffle = Literal["none", "channel", "block"]
@@ -28,9 +28,9 @@ class ModelConfig:
     neck_cells: int
     """How many BiFPN cells follow each other."""
     backbone_attention: BackboneAttention
-    """Attention on each of the backbone's three maps, as relu(x + attention(x))."""
+    """Attention on each of the backbone's three maps, as relu(x + attention(x)); `relu`: without it, relu(x)."""
     neck_attention: NeckAttention
-    """Attention on each of the neck's three maps, as relu(x + attention(x))."""
+    """Attention on each of the neck's three maps, as relu(x + attention(x)); `relu`: without it, relu(x)."""
     context: Context
     """The 3x3 convolutions of SSH: plain, or deformable with a modulator."""
     shuffle: Shuffle

@@ -94,4 +94,6 @@ def _each(modules: nn.ModuleList, maps: list[Tensor]) -> list[Tensor]:
 def _attention_per_level(kind: str, channels: tuple[int, int, int]) -> nn.ModuleList:
     if kind == "none":
         return nn.ModuleList(nn.Identity() for _ in channels)
+    if kind == "relu":
+        return nn.ModuleList(nn.ReLU() for _ in channels)
     return nn.ModuleList(ResidualAttention(_ATTENTION[kind](c)) for c in channels)
