@@ -5,9 +5,10 @@
 
 A service is started on a free port and asked by 8 clients, each with one connection; before and after, as many
 threads as there are cores run the detector in this process on the same photo. Where no request is broken the clients
-are bare sockets in one thread, because they share the cores with the service; otherwise a thread each. Memory is the service's, before and
-after. Every good request's answer is compared with the first one's. One broken request in forty stalls: its sender
-stops in the middle, and the service has to give up on it after the time-out that this benchmark sets to two seconds.
+are bare sockets in one thread, because they share the cores with the service; otherwise a thread each. Memory is the
+service's, before and after. Every good request's answer is compared with the first one's. One broken request in forty
+stalls: its sender stops in the middle, and the service has to give up on it after the time-out that this benchmark
+sets to two seconds.
 """
 
 from __future__ import annotations

@@ -221,23 +221,3 @@ def test_a_port_in_use_is_one_line():
         port = taken.getsockname()[1]
         result = CliRunner().invoke(build_app(), ["serve", "--port", str(port)])
     assert result.exit_code == 1 and "already in use" in str(result.exception)
-
-
-def test_the_example_client_is_all_one_needs(serve, photo, expected, examples, monkeypatch):
-    monkeypatch.syspath_prepend(examples / "serve")
-    from client import faces
-
-    server = serve("--cores", "1")
-    assert faces(photo, server.url) == expected
-
-
-def test_the_container_is_built_from_sources_alone(examples):
-    """A whole checkout would bring its history, environments and training runs into the image."""
-    lines = (examples / "serve" / "Containerfile").read_text(encoding="utf-8").splitlines()
-    copied = {source for line in lines if line.startswith("COPY ") for source in line.split()[1:-1]}
-    assert copied == {"pyproject.toml", "README.md", "LICENSE", "src"}
-
-
-def test_the_example_unit_waits_for_what_is_in_hand(examples):
-    unit = (examples / "serve" / "featherface.service").read_text(encoding="utf-8")
-    assert int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[1]) > Settings().longest
