@@ -1,27 +1,19 @@
-"""How batch grows: measured here with 1 and 2 workers, and simulated for clusters.
+"""How batch does on this machine: what a picture takes, and whole runs with 1 and 2 workers.
 
-    python benchmarks/batch.py PHOTOS --json docs/numbers/batch.json --simulate 1 2 8 64 512 \\
-        --plot docs/images/scale.png
+    python benchmarks/batch.py PHOTOS --json docs/numbers/batch.json
 
 PHOTOS and --output may be URLs, so that the store's requests are in every measured second. First every shard of
-the photos is done once by the real worker in this process, each timed; and the driver plans 200,000 pictures, which
-is told for a million. Then whole runs of both engines, starting of processes included.
-
---simulate keeps Ray Data's scheduler, set up by the same function as a real run, and a real driver. A worker does
-nothing but sleep as long as measured shards took: sums of them, drawn by chance, of about --shard-seconds. Up to 64
-workers each have a process; beyond, each of 64 processes stands for several workers by as many threads. The clock
-runs from the first sleep to the end of the last, so starting is not in it. What limits such a run is Ray's driver
-and scheduler on this machine and the last shards; a network between driver and workers, and a store that slows
-down under many clients, are not in it.
+the photos is done once by the real worker in this process: how long it waits for each picture, how long it looks at
+it, and what it does once a shard (marks, plan, writing the part). `benchmarks/batch_simulate.py` draws from these.
+Then the driver plans 200,000 pictures, which is told for a million; then whole runs of both engines, starting of
+processes included.
 """
 
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import os
-import random
 import statistics
 import tempfile
 import time
@@ -31,14 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from featherface.atomic import write_text
-from featherface.batch.cluster import connect, run_ray, spread
+from featherface.batch.cluster import run_ray
 from featherface.batch.plan import Identity, Shard, extend_plan
 from featherface.batch.processes import run_local
 from featherface.batch.run import Engine, Request, run
 from featherface.batch.work import Job, Report, Worker
 from featherface.benchmark.run import machine
 
-PROCESSES = 64
 PLANNED = 200_000
 
 
@@ -54,22 +45,21 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="*", default=[1, os.cpu_count() or 1])
     parser.add_argument("--engines", nargs="*", default=["local", "ray"], choices=["local", "ray"])
     parser.add_argument("--shard-size", type=int, default=8)
-    parser.add_argument("--simulate", type=int, nargs="*", default=[], metavar="WORKERS")
-    parser.add_argument("--shards-a-worker", type=int, default=8)
-    parser.add_argument("--shard-seconds", type=float, nargs="+", default=[1, 10])
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
 
-    figures: dict[str, Any] = {"machine": machine(), "runs": [], "simulated": []}
+    figures: dict[str, Any] = {"machine": machine(), "runs": []}
     with tempfile.TemporaryDirectory(prefix="featherface-batch-") as folder:
         output = arguments.output or folder
-        seconds, pictures = one_by_one(
-            Request(arguments.photos, f"{output}/alone", shard_size=arguments.shard_size)
-        )
+        times = one_by_one(Request(arguments.photos, f"{output}/alone", shard_size=arguments.shard_size))
+        alone, pictures = sum(times["shard"]), len(times["look"])
         figures["pictures"], figures["shard_size"] = pictures, arguments.shard_size
-        figures["seconds_a_picture"] = sum(seconds) / pictures
-        figures["shard_seconds"] = {"mean": statistics.mean(seconds), "deviation": statistics.pstdev(seconds)}
+        figures["seconds_a_picture"] = alone / pictures
+        figures["shard_seconds"] = {
+            "mean": statistics.mean(times["shard"]),
+            "deviation": statistics.pstdev(times["shard"]),
+        }
+        figures["times"] = {name: [round(s, 5) for s in found] for name, found in times.items()}
         figures["plan_s_a_million"] = planning(folder)
         show(
             figures["seconds_a_picture"],
@@ -82,32 +72,53 @@ def main() -> None:
                 request = Request(
                     arguments.photos, f"{output}/{engine}-{workers}", shard_size=arguments.shard_size
                 )
-                figures["runs"].append(whole_run(request, engine, workers, sum(seconds)))
+                figures["runs"].append(whole_run(request, engine, workers, alone))
                 show(*figures["runs"][-1].values())
-    for wanted in arguments.shard_seconds:
-        for workers in arguments.simulate:
-            work = drawn(seconds, wanted, workers * arguments.shards_a_worker)
-            figures["simulated"].append(simulated(work, workers) | {"shard_seconds": wanted})
-            show(*figures["simulated"][-1].values())
     if arguments.json:
         write_text(arguments.json, json.dumps(figures, indent=1) + "\n")
-    if arguments.plot:
-        plot(figures["simulated"], arguments.plot)
 
 
-def one_by_one(request: Request) -> tuple[list[float], int]:
-    """The seconds of every shard, done alone by the real worker, its writing included; and how many pictures."""
-    seconds = []
+class Timed(Worker):
+    """The real worker, which writes down how long everything took."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self.times: dict[str, list[float]] = {"read": [], "look": [], "rest": [], "shard": []}
+
+    def __call__(self, shard: Shard) -> Report:
+        """Do a shard; the rest is what neither waits for a picture nor looks at one."""
+        already = {name: sum(found) for name, found in self.times.items()}
+        began = time.perf_counter()
+        report = super().__call__(shard)
+        seconds = time.perf_counter() - began
+        pictures = sum(sum(self.times[name]) - already[name] for name in ("read", "look"))
+        self.times["shard"].append(seconds)
+        self.times["rest"].append(seconds - pictures)
+        return report
+
+    def _pictures(self, shard: Shard) -> Iterator[tuple[str, bytes | Exception]]:
+        found = super()._pictures(shard)
+        while True:
+            began = time.perf_counter()
+            picture = next(found, None)
+            there = time.perf_counter()
+            if picture is None:
+                return
+            yield picture
+            self.times["read"].append(there - began)
+            self.times["look"].append(time.perf_counter() - there)
+
+
+def one_by_one(request: Request) -> dict[str, list[float]]:
+    """Seconds of every picture (read: waited for it; look: decoded, detected, made a row) and of every shard."""
+    workers: list[Timed] = []
 
     def timed(job: Job, shards: Sequence[Shard]) -> Iterator[Report]:
-        worker = Worker(job)
-        for shard in shards:
-            began = time.perf_counter()
-            report = worker(shard)
-            seconds.append(time.perf_counter() - began)
-            yield report
+        workers.append(Timed(job))
+        yield from map(workers[0], shards)
 
-    return seconds, run(request, timed, lambda done, total: None).counts.rows
+    run(request, timed, lambda done, total: None)
+    return workers[0].times
 
 
 def planning(folder: str) -> float:
@@ -133,93 +144,6 @@ def whole_run(request: Request, engine: str, workers: int, alone: float) -> dict
 
         ray.shutdown()
     return {"engine": engine, "workers": workers, "seconds": seconds, "efficiency": alone / workers / seconds}
-
-
-def drawn(seconds: list[float], wanted: float, count: int) -> list[float]:
-    """Times of `count` shards: sums of measured ones, so that larger shards vary less, as they do."""
-    chance = random.Random(0)
-    parts = max(1, round(wanted / statistics.mean(seconds)))
-    scale = wanted / (parts * statistics.mean(seconds))
-    return [scale * sum(chance.choices(seconds, k=parts)) for _ in range(count)]
-
-
-class Sleeper:
-    """Stands for a worker on a machine of its own; begins when all processes are there."""
-
-    def __init__(self, folder: str, processes: int) -> None:
-        self.folder, self.processes = Path(folder), processes
-        (self.folder / str(os.getpid())).touch()
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The time of a shard passes."""
-        while len(list(self.folder.iterdir())) < self.processes:
-            time.sleep(0.05)
-        began = time.time()
-        time.sleep(float(batch["seconds"].sum()))
-        return {"began": [began], "ended": [time.time()]}
-
-
-def simulated(work: list[float], workers: int) -> dict[str, Any]:
-    """Ray Data over sleepers: efficiency, beside that of a scheduler which takes no time."""
-    import ray
-
-    processes = min(workers, PROCESSES)
-    # No process but those of the actors.
-    os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112
-    connect(None, processes)
-    threads = -(-workers // processes)
-    pool = {"size": processes, "max_concurrent_calls_per_actor": threads, "enable_true_multi_threading": True}
-    with tempfile.TemporaryDirectory() as folder:
-        sleepers = spread(Sleeper, (folder, processes), [{"seconds": s} for s in work], pool, 0)
-        rows = list(sleepers.iter_rows())
-    ray.shutdown()
-    wall = max(row["ended"] for row in rows) - min(row["began"] for row in rows)
-    return {
-        "workers": workers,
-        "processes": processes,
-        "shards": len(work),
-        "seconds": wall,
-        "shards_a_second": len(work) / wall,
-        "efficiency": sum(work) / workers / wall,
-        "at_best": sum(work) / workers / makespan(work, workers),
-    }
-
-
-def makespan(work: list[float], workers: int) -> float:
-    """When the last worker is done if each takes the next shard the moment it is free."""
-    free = [0.0] * workers
-    for seconds in work:
-        heapq.heapreplace(free, free[0] + seconds)
-    return max(free)
-
-
-def plot(rows: list[dict[str, Any]], target: Path) -> None:
-    """Efficiency over workers, a curve for each length of shards."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4), dpi=110)
-    for colour, length in zip(
-        ("C0", "C1", "C2", "C3"), sorted({r["shard_seconds"] for r in rows}), strict=False
-    ):
-        chosen = [r for r in rows if r["shard_seconds"] == length]
-        workers = [r["workers"] for r in chosen]
-        axes.plot(
-            workers, [r["efficiency"] for r in chosen], "o-", color=colour, label=f"shards of {length:g} s"
-        )
-        axes.plot(
-            workers, [r["at_best"] for r in chosen], ":", color=colour, label="  if scheduling took no time"
-        )
-    axes.set(xscale="log", xlabel="workers", ylabel="efficiency", ylim=(0, 1.02))
-    axes.set_xticks(sorted({r["workers"] for r in rows}), minor=False)
-    axes.set_xticklabels([str(w) for w in sorted({r["workers"] for r in rows})])
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(target)
 
 
 def show(*values: Any) -> None:

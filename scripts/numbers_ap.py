@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -88,13 +89,45 @@ def batch_runs() -> str:
 
 
 def batch_simulated() -> str:
-    """Ray's scheduler over workers that sleep."""
-    rows = [("workers", "shard", "shards", "shards/s", "efficiency", "if scheduling took no time")]
-    for r in load("batch_simulated.json")["simulated"]:
-        shares = (f"{100 * r[name]:.0f}%" for name in ("efficiency", "at_best"))
-        speed = f"{r['shards_a_second']:.1f}"
-        rows.append((str(r["workers"]), f"{r['shard_seconds']:g} s", str(r["shards"]), speed, *shares))
+    """Ray's scheduler over workers that sleep: medians of the runs, the range where there are several."""
+    rows = [
+        (
+            "workers",
+            "shard",
+            "runs",
+            "shards/s",
+            "efficiency",
+            "if scheduling took no time",
+            "lost between shards",
+            "lost at the end",
+            "cores others used",
+        )
+    ]
+    found = load("batch_simulated.json")["simulated"]
+    for length, workers in sorted({(r["shard_seconds"], r["workers"]) for r in found}):
+        runs = [r for r in found if (r["shard_seconds"], r["workers"]) == (length, workers)]
+        rows.append(
+            (
+                str(workers),
+                f"{length:g} s",
+                str(len(runs)),
+                f"{statistics.median(r['shards_a_second'] for r in runs):.1f}",
+                spread([r["efficiency"] for r in runs]),
+                f"{100 * statistics.median(r['at_best'] for r in runs):.0f}%",
+                spread([r["lost"]["between"] for r in runs if "lost" in r]),
+                spread([r["lost"]["after"] for r in runs if "lost" in r]),
+                f"{statistics.median(r['cores_of_others'] for r in runs):.1f}" if "lost" in runs[0] else "",
+            )
+        )
     return table(rows)
+
+
+def spread(shares: list[float]) -> str:
+    """The median in percent, and the range where there are several; nothing where nothing was measured."""
+    if not shares:
+        return ""
+    low, middle, high = (f"{100 * f(shares):.0f}" for f in (min, statistics.median, max))
+    return f"{middle}%" if low == high else f"{middle}% ({low} to {high})"
 
 
 def batch_cost() -> str:
