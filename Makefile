@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-pythons check docs web web-unit web-e2e web-test clean
+.PHONY: demo test test-slow test-docs test-pythons check docs web web-unit web-e2e web-test clean
 
 demo: $(VENV)/.core
 	$(BIN)/featherface detect examples --save out
@@ -14,6 +14,10 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+# Every code block of the pages, the examples that train, the five-minute start in a fresh clone, and a release.
+test-docs: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal tests/docs
 
 # The core's tests on the other supported Pythons that this machine has (on the PATH, or by pyenv).
 test-pythons:

@@ -22,7 +22,7 @@ def album(tmp_path):
 
 def run(script, *arguments, cwd):
     command = [sys.executable, ROOT / "examples" / script, *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

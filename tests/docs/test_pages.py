@@ -1,8 +1,9 @@
 """Every code block of README and of the documentation is run, or says why not.
 
-A page's blocks run in order, as somebody would who reads it: in one folder, which holds the repository's
-`examples/`, a folder `photos/` and a folder of labels, `own_data/`. `bash`, `sh` and `console` blocks go to
-bash, `python` blocks to Python; others are not code to run. `<!-- not run: why -->` before a block skips it.
+A page's blocks run in order, as somebody would who reads this page and no other: in a folder of its own, which holds
+the repository's `examples/`, a folder `photos/` and a folder of labels, `own_data/`. `bash`, `sh` and `console`
+blocks go to bash, `python` blocks to Python; others are not code to run. `<!-- not run: why -->` before a block skips
+it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ BLOCK = re.compile(
 SHELLS = {"bash", "sh", "console"}
 # Installing is done by the tests of the release; make has its own virtual environment.
 NOT_HERE = re.compile(r"^\s*(\S*pip install|make|python3? -m venv|git clone|cd|docker|npm)\b")
+# Seconds for a block, of which the longest takes some 30: more than a busy machine needs, less than a hang.
+PATIENCE = 1200
 # pandas, DuckDB and Polars print tables; a page that is run must not open windows.
 ENVIRONMENT = {"MPLBACKEND": "Agg", "FEATHERFACE_ROOT": str(ROOT)}
 
@@ -47,10 +50,10 @@ def blocks(page: Path):
     return [match.groupdict() for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
+@pytest.fixture
+def place(tmp_path):
     """What a reader has at hand."""
-    folder = tmp_path_factory.mktemp("reader")
+    folder = tmp_path / "reader"
     shutil.copytree(ROOT / "examples", folder / "examples")
     shutil.copytree(ROOT / "examples", folder / "photos", ignore=shutil.ignore_patterns("*.py", "*.md"))
     shutil.copytree(ROOT / "configs", folder / "configs")
@@ -80,7 +83,7 @@ def test_the_blocks_of_a_page_run(page, place):
             check_data(block["kind"], code)
             continue
         done = subprocess.run(
-            command, cwd=place, env=environment, capture_output=True, text=True, timeout=300, check=False
+            command, cwd=place, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         assert done.returncode == 0, f"{name_of(page)}, block {number}:\n{code}\n{done.stdout}\n{done.stderr}"
 
