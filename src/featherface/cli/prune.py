@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ import typer
 from featherface.errors import ConfigError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from featherface.model.config import ModelConfig
     from featherface.model.network import FeatherFace
     from featherface.prune.config import PruneConfig
@@ -34,7 +37,7 @@ def prune(
     """Remove whole filters of a network, by rates per part, and write what is left as a start for training.
 
     A recipe with [search] looks for rates instead and stops at its Pareto front; started again, it goes on. One with
-    [soft] trains with soft pruning before the removal.
+    [soft] trains with soft pruning before the removal, one with [refit] fits what is left to what was there.
     """
     from featherface.prune.config import load_config
 
@@ -73,12 +76,28 @@ def _prune(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace
     doomed(model, layout)  # another kind of network is refused before the training
     if recipe.soft.steps and training:
         model = _softly(recipe, training, layout, resume)
-    smaller = removed(model, doomed(model, layout), layout)
+    gone = doomed(model, layout)
+    smaller = removed(model, gone, layout)
+    if recipe.refit.pictures and training:
+        import torch
+
+        from featherface.prune.refit import refit
+
+        smaller = refit(model, smaller, gone, torch.cat(list(_crops(recipe, training))))
     _print_table(model, smaller)
     target = Path(recipe.output) / recipe.name / "pruned.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     save_weights(smaller, target)
     return target
+
+
+def _crops(recipe: PruneConfig, training: TrainConfig) -> Sequence[Tensor]:
+    """Crops of the training recipe's pictures, as inputs of a network."""
+    from featherface.train.data import CropDataset, load_pictures
+    from featherface.train.stage import normalised_crops
+
+    data = dataclasses.replace(training.data, crop_size=recipe.refit.crop_size)
+    return normalised_crops(CropDataset(load_pictures(data), [], data, training.seed), recipe.refit.pictures)
 
 
 def _softly(recipe: PruneConfig, training: TrainConfig, layout: ModelConfig, resume: bool) -> FeatherFace:
@@ -114,7 +133,7 @@ def _smoke(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace
     """Search, soft pruning and removal with the recipe's data and networks, but for seconds."""
     from featherface.cli.prune_search import search
     from featherface.model.weights import load_weights
-    from featherface.prune.config import SoftConfig
+    from featherface.prune.config import RefitConfig, SoftConfig
     from featherface.train.brief import brief_training
 
     with tempfile.TemporaryDirectory() as folder:
@@ -132,7 +151,11 @@ def _smoke(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace
                 repeats=3,
             )
             recipe = dataclasses.replace(
-                recipe, output=folder, search=tiny, soft=SoftConfig(steps=4, every=2)
+                recipe,
+                output=folder,
+                search=tiny,
+                soft=SoftConfig(steps=4, every=2),
+                refit=RefitConfig(pictures=1, crop_size=128),
             )
             data = dataclasses.replace(training.data, crop_size=128, cache_gb=0.0, workers=0)
             training = dataclasses.replace(training, data=data, batch_size=2, precision="fp32")

@@ -7,7 +7,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from featherface.errors import ConfigError
 from featherface.runtime import OnnxSession
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from featherface.evaluate.run import EvaluationSet
     from featherface.model.network import FeatherFace
     from featherface.prune.config import PruneConfig
@@ -102,6 +104,7 @@ def identity(recipe: PruneConfig, training: TrainConfig) -> dict[str, object]:
         "init": hashlib.sha256(Path(recipe.init).read_bytes()).hexdigest()[:16],
         "rates": dataclasses.asdict(recipe.rates),
         "multiple": recipe.multiple,
+        "refit": dataclasses.asdict(recipe.refit),
         "train.data": data,
         "train.loss": dataclasses.asdict(training.loss),
         "train.distill": dataclasses.asdict(training.distill),
@@ -120,6 +123,8 @@ class Bench:
     crops: CropDataset
     teacher: Teacher | None
     pictures: EvaluationSet
+    inputs: Sequence[Tensor]
+    """Crops that pruned networks are fitted on, none of them of the held-out pictures."""
 
     def original(self) -> Measured:
         """The network before pruning, as it is: it gets no recovery."""
@@ -130,14 +135,20 @@ class Bench:
 
     def measure(self, rates: Rates) -> Measured:
         """AP on the held-out pictures, time beside the original's in one process, parameters."""
+        import torch
+
         from featherface.model.network import count_parameters
         from featherface.prune.layout import pruned_layout
+        from featherface.prune.refit import refit
         from featherface.prune.search import Measured
         from featherface.prune.surgery import doomed, removed
         from featherface.train.brief import brief_training
 
         layout = pruned_layout(self.model.config, rates, self.recipe.name, self.recipe.multiple)
-        smaller = removed(self.model, doomed(self.model, layout), layout)
+        gone = doomed(self.model, layout)
+        smaller = removed(self.model, gone, layout)
+        if self.inputs:
+            smaller = refit(self.model, smaller, gone, torch.cat(list(self.inputs)))
         recovered = brief_training(self.training, smaller, self.crops, self.teacher)
         session = _session(recovered)
         side, repeats = self.recipe.search.input_size, self.recipe.search.repeats
@@ -164,6 +175,7 @@ def make_bench(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -
     from featherface.prune.layout import pruned_layout
     from featherface.prune.surgery import doomed
     from featherface.train.data import CropDataset, load_negatives, load_pictures
+    from featherface.train.stage import normalised_crops
     from featherface.train.teacher import make_teacher
 
     wanted = recipe.search
@@ -189,6 +201,8 @@ def make_bench(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -
         max_lr=wanted.max_lr,
         warmup=wanted.warmup,
     )
+    fitted = dataclasses.replace(data, crop_size=recipe.refit.crop_size)
+    inputs = normalised_crops(CropDataset(rest, [], fitted, training.seed), recipe.refit.pictures)
     return Bench(
         recipe,
         model,
@@ -197,6 +211,7 @@ def make_bench(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -
         CropDataset(rest, load_negatives(data), data, training.seed),
         make_teacher(training.distill, export_onnx, 1) if training.distill.teacher else None,
         held_out,
+        inputs,
     )
 
 

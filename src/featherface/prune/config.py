@@ -82,6 +82,22 @@ class SoftConfig:
 
 
 @dataclass(frozen=True)
+class RefitConfig:
+    """Least squares after the removal (see `refit`); no pictures, none."""
+
+    pictures: int = 0
+    """Training crops that the pruned network is fitted on; two dozen are enough."""
+    crop_size: int = 320
+    """Side of these crops, in pixels; a multiple of 32."""
+
+    def __post_init__(self) -> None:
+        if self.pictures < 0:
+            raise ConfigError("refit: pictures must be at least 0")
+        if self.crop_size < 32 or self.crop_size % 32:
+            raise ConfigError("refit: crop_size must be a multiple of 32")
+
+
+@dataclass(frozen=True)
 class PruneConfig:
     """What is pruned, how much, and where the result goes."""
 
@@ -96,14 +112,15 @@ class PruneConfig:
     max_parameters: int = 0
     """A layout with more is refused; 0 means any."""
     train: str = ""
-    """The training recipe whose data, losses and teacher search and soft pruning use."""
+    """The training recipe whose data, losses and teacher search, soft pruning and refit use."""
     rates: Rates = field(default_factory=Rates)
     search: SearchConfig = field(default_factory=SearchConfig)
     soft: SoftConfig = field(default_factory=SoftConfig)
+    refit: RefitConfig = field(default_factory=RefitConfig)
 
     def __post_init__(self) -> None:
-        if (self.search.trials or self.soft.steps) and not self.train:
-            raise ConfigError("train names no training recipe; search and soft pruning need one")
+        if (self.search.trials or self.soft.steps or self.refit.pictures) and not self.train:
+            raise ConfigError("train names no training recipe; search, soft pruning and refit need one")
         if not self.init:
             raise ConfigError("init names no weights to prune")
         if self.multiple < 4 or self.multiple % 4:

@@ -42,7 +42,7 @@ def run_stage(
     broken = dataset.cache.prepare([p.path for p in [*dataset.pictures, *dataset.negatives]], lambda: None)
     if broken:
         raise ConfigError(f"{len(broken)} pictures cannot be read, the first: {broken[0]}")
-    model = starting_point(config.init, config.model, lambda: _pictures(dataset))
+    model = starting_point(config.init, config.model, lambda: normalised_crops(dataset))
 
     def make_task(network: FeatherFace) -> TrainTask:
         bf16 = _use_bf16(config, network, dataset, report)
@@ -51,9 +51,9 @@ def run_stage(
     return Trainer(config, model, dataset, make_task, validate, report, after_step).run(resume)
 
 
-def _pictures(dataset: CropDataset) -> Sequence[Tensor]:
-    """Normalised crops for weight surgery."""
-    return [normalise(collate([dataset[i]]).images) for i in range(_SURGERY_PICTURES)]
+def normalised_crops(dataset: CropDataset, count: int = _SURGERY_PICTURES) -> Sequence[Tensor]:
+    """The first crops as inputs of a network, (1, 3, S, S) each: what weight surgery is fitted on."""
+    return [normalise(collate([dataset[i]]).images) for i in range(count)]
 
 
 def _use_bf16(config: TrainConfig, network: FeatherFace, dataset: CropDataset, report: Report) -> bool:

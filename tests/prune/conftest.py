@@ -1,0 +1,22 @@
+"""A network to prune."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from featherface.model import build, preset
+
+
+@pytest.fixture(scope="session")
+def model():
+    """V2 with weights and statistics of no particular order, refinement blocks included."""
+    torch.manual_seed(0)
+    network = build(preset("v2"))
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if name.endswith(("running_var", "bn.weight", "1.weight")):
+                value.uniform_(0.5, 1.5)
+            elif name.endswith(("running_mean", "bias")):
+                value.uniform_(-0.2, 0.2)
+    return network.eval()
