@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -65,3 +69,51 @@ def read_rows(output) -> list[dict]:
 def rows():
     """Reads an output."""
     return read_rows
+
+
+def halt(pids, output) -> bool:
+    """Stop processes, and say whether one of them is in the middle of a shard: it holds its unfinished part open.
+
+    Stopped, so that what is in flight cannot be finished between this look and a kill.
+    """
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    end = time.monotonic() + 10
+    while running := [pid for pid in pids if state(pid) not in {"T", "Z", ""}]:
+        assert time.monotonic() < end, f"{running} do not stop"
+        time.sleep(0.005)
+    return any(name.parent == output and "part-" in name.name for pid in pids for name in open_files(pid))
+
+
+def state(pid) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def open_files(pid) -> list[Path]:
+    found = []
+    with suppress(OSError):
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found.append(handle.readlink())
+    return found
+
+
+def let_go(pids) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="session", name="halt")
+def _halt():
+    """`halt`, and `let_go` for those who live on, or must notice that somebody died."""
+    return halt
+
+
+@pytest.fixture(scope="session", name="let_go")
+def _let_go():
+    return let_go

@@ -174,7 +174,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(photos, tmp_path, rows
 def test_an_unreachable_cluster_is_one_line(photos, tmp_path):
     pytest.importorskip("ray", reason="the ray extra is not installed")
     options = ["--engine", "ray", "--address", "127.0.0.1:1", "--output", tmp_path / "out"]
-    one_line(run("batch", photos, *options), "127.0.0.1:1")
+    one_line(run("batch", photos, *options), "127.0.0.1:1: connection refused")
 
 
 def test_a_missing_extra_is_named(photos, tmp_path):

@@ -1,6 +1,7 @@
 """Kill -9 at random moments, of the driver or of a worker: the output ends equal, row for row.
 
-A kill counts when it met a shard in flight: begun, and not written.
+A kill counts when it met a shard in flight: the worker that is killed, or one of the driver's, holds its unfinished
+part open.
 """
 
 from __future__ import annotations
@@ -60,45 +61,46 @@ def wait_until_gone(pids) -> None:
         time.sleep(0.05)
 
 
-def in_flight(output) -> set[str]:
-    """The shards that somebody has begun and not finished."""
-    begun = {p.name for p in output.glob("_started/*")}
-    return {name for name in begun if not (output / f"part-{name}.parquet").exists()}
+def in_the_middle(process, output, shards, chance) -> bool:
+    """Wait for a random moment of the work: its seconds differ with what else the machine does, its shards do not."""
+    done = len(list(output.glob("part-*")))
+    strike = done + chance.randrange(shards - done)
+    while process.poll() is None:
+        if len(list(output.glob("part-*"))) >= strike and list(output.glob(".part-*")):
+            time.sleep(chance.uniform(0, 0.1))
+            return process.poll() is None
+        time.sleep(0.002)
+    return False
 
 
-def disturbed(photos, output, at, whom) -> bool:
-    """One run with a kill after `at` seconds; whether the kill met a shard in flight."""
+def disturbed(photos, output, shards, whom, chance, halt, let_go) -> bool:
+    """One run with a kill at a random moment; whether the kill met a shard in flight of whom it killed."""
     process = start(photos, output)
-    try:
-        process.wait(at)
-    except subprocess.TimeoutExpired:
+    if in_the_middle(process, output, shards, chance):
         workers = workers_of(process)
         if whom == "driver":
+            met = halt(workers, output)
             process.kill()
+            let_go(workers)
             process.communicate()
             wait_until_gone(workers)
-            return bool(in_flight(output))
-        if workers:
-            # Stopped first: what is in flight cannot be finished between the look and the kill.
-            victim = random.choice(workers)
-            with suppress(ProcessLookupError):
-                os.kill(victim, signal.SIGSTOP)
-            met = bool(in_flight(output))
+            return met
+        victims = chance.sample(workers, min(1, len(workers)))
+        met = halt(victims, output)
+        for victim in victims:
             kill(victim)
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-        return bool(workers) and met
+        return met
     process.communicate()
     return False
 
 
-def scenario(photos, folder, rows, kills, seed) -> None:
+def scenario(photos, folder, rows, stopping, kills, seed) -> None:
     chance = random.Random(seed)
-    began = time.monotonic()
     process = start(photos, folder / "undisturbed")
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    lasts = time.monotonic() - began
     expected = rows(folder / "undisturbed")
     by_path = {row["path"]: row for row in expected}
     output = folder / "out"
@@ -107,7 +109,7 @@ def scenario(photos, folder, rows, kills, seed) -> None:
         tries += 1
         assert tries < 20 * kills, "the kills never meet a shard in flight"
         whom = chance.choice(["driver", "driver", "worker"])
-        met += disturbed(photos, output, chance.uniform(0.2, 1) * lasts, whom)
+        met += disturbed(photos, output, len(expected) // 2, whom, chance, *stopping)
         found = rows(output)
         assert len({row["path"] for row in found}) == len(found), "no row is there twice"
         assert found == [by_path[row["path"]] for row in found], "what is there is whole and right"
@@ -127,10 +129,31 @@ def nothing_is_left_over(output, shards) -> None:
     assert left == parts | {"_plan-000000.parquet", "_manifest.json", "_model.onnx"}
 
 
-def test_three_kills(photos, tmp_path, rows):
-    scenario(photos, tmp_path, rows, kills=3, seed=3)
+def test_three_kills(photos, tmp_path, rows, halt, let_go):
+    scenario(photos, tmp_path, rows, (halt, let_go), kills=3, seed=3)
 
 
 @pytest.mark.slow
-def test_twenty_kills(photos, tmp_path, rows):
-    scenario(photos, tmp_path, rows, kills=20, seed=20)
+def test_twenty_kills(photos, tmp_path, rows, halt, let_go):
+    scenario(photos, tmp_path, rows, (halt, let_go), kills=20, seed=20)
+
+
+def test_a_worker_is_in_flight_only_with_a_part_of_its_own(tmp_path, halt):
+    """What the kills count by: another process's open part, or a finished one, is none of this worker's."""
+    code = "import sys, time; f = [open(p, 'wb') for p in sys.argv[1:]]; print('ready', flush=True); time.sleep(60)"
+    part, elsewhere = tmp_path / ".part-000001.parquet.x", tmp_path / "other" / "part-000001.parquet"
+    elsewhere.parent.mkdir()
+    cases = {"own part": [part], "nothing": [], "a part of another output": [elsewhere]}
+    processes = {
+        name: subprocess.Popen([sys.executable, "-c", code, *map(str, files)], stdout=subprocess.PIPE)
+        for name, files in cases.items()
+    }
+    try:
+        for process in processes.values():
+            process.stdout.readline()
+        met = {name: halt([process.pid], tmp_path) for name, process in processes.items()}
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.communicate()
+    assert met == {"own part": True, "nothing": False, "a part of another output": False}

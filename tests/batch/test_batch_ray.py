@@ -60,10 +60,10 @@ def in_the_middle(process, output, done) -> bool:
     return False
 
 
-def actors(cluster) -> list[int]:
+def actors(nodes) -> list[int]:
     """The processes in which Ray runs our actors: children of the nodes' raylets."""
     found = []
-    for node in cluster.worker_nodes:
+    for node in nodes:
         raylet = node.all_processes["raylet"][0].process.pid
         with suppress(OSError):
             children = Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split()
@@ -78,43 +78,56 @@ def title(pid) -> str:
         return ""
 
 
-def kill_driver(cluster, process) -> bool:
-    process.kill()
-    process.communicate()
-    return True
+class Kills:
+    """Each kills, lets the run end, and says whether whom it killed, or the driver's workers, had a shard in flight."""
+
+    def __init__(self, cluster, output, halt, let_go):
+        self.cluster, self.output, self.halt, self.let_go = cluster, output, halt, let_go
+
+    def driver(self, process) -> bool:
+        workers = actors(self.cluster.worker_nodes)
+        met = self.halt(workers, self.output)
+        process.kill()
+        self.let_go(workers)
+        process.communicate()
+        return met
+
+    def worker(self, process) -> bool:
+        workers = actors(self.cluster.worker_nodes)
+        victims = random.sample(workers, min(1, len(workers)))
+        met = self.halt(victims, self.output)
+        for victim in victims:
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        finished(process)
+        return met
+
+    def node(self, process) -> bool:
+        node = random.choice(list(self.cluster.worker_nodes))
+        workers = actors([node])
+        met = self.halt(workers, self.output)
+        self.cluster.remove_node(node, allow_graceful=False)
+        self.let_go(workers)  # a stopped process does not notice that its node is gone
+        time.sleep(1)
+        self.cluster.add_node(num_cpus=1)
+        finished(process)
+        return met
 
 
-def kill_worker(cluster, process) -> bool:
-    met = actors(cluster)
-    if met:
-        with suppress(ProcessLookupError):
-            os.kill(random.choice(met), signal.SIGKILL)
-    finished(process)
-    return bool(met)
-
-
-def kill_node(cluster, process) -> bool:
-    node = random.choice(list(cluster.worker_nodes))
-    cluster.remove_node(node, allow_graceful=False)
-    time.sleep(1)
-    cluster.add_node(num_cpus=1)
-    finished(process)
-    return True
-
-
-def test_twenty_kills_of_drivers_workers_and_nodes(cluster, photos, tmp_path, rows):
+def test_twenty_kills_of_drivers_workers_and_nodes(cluster, photos, tmp_path, rows, halt, let_go):
     photos, began = photos / "a", time.monotonic()
     finished(start(cluster, photos, tmp_path / "undisturbed"))
     expected, output = rows(tmp_path / "undisturbed"), tmp_path / "out"
-    chance, met = random.Random(7), {kill_driver: 0, kill_worker: 0, kill_node: 0}
-    for attempt in range(60):
+    kills = Kills(cluster, output, halt, let_go)
+    chance, met = random.Random(7), {"driver": 0, "worker": 0, "node": 0}
+    for attempt in range(100):
         if min(met.values()) >= 6 and sum(met.values()) >= 20:
             break
         kill = min(met, key=lambda k: met[k])
         process = start(cluster, photos, output)
         if in_the_middle(process, output, chance.randrange(len(expected))):
             time.sleep(chance.uniform(0.0, 0.3))
-            met[kill] += kill(cluster, process)
+            met[kill] += getattr(kills, kill)(process)
             process.wait(120)
         else:
             process.communicate()
@@ -125,8 +138,7 @@ def test_twenty_kills_of_drivers_workers_and_nodes(cluster, photos, tmp_path, ro
         if len(found) == len(expected):
             assert not list(output.glob(".*")), "no temporary file is left"
             shutil.rmtree(output)
-        told = {kill.__name__: count for kill, count in met.items()}
-        print(f"{time.monotonic() - began:.0f} s, attempt {attempt}, met {told}", flush=True)
+        print(f"{time.monotonic() - began:.0f} s, attempt {attempt}, met {met}", flush=True)
     assert sum(met.values()) >= 20
     finished(start(cluster, photos, output))
     assert rows(output) == expected

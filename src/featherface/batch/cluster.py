@@ -104,7 +104,9 @@ def connect(address: str | None, workers: int | None) -> None:
             _knock(address)
             ray.init(address=address, **quiet)
     except Exception as error:  # Ray's own, OSError and ValueError
-        raise DataError(f"Ray cluster {address or 'on this machine'}: {one_line(error)}") from error
+        known = error.strerror if isinstance(error, OSError) else None  # without "[Errno 111]" before it
+        reason = known.lower() if known else one_line(error)
+        raise DataError(f"Ray cluster {address or 'on this machine'}: {reason}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
