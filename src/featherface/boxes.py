@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -142,6 +144,21 @@ def vote(kept: _Array, boxes: _Array, scores: _Array, iou_threshold: float) -> _
     voices = np.where(iou_matrix(kept, boxes) >= iou_threshold, scores[None], 0).astype(np.float32)
     total = voices.sum(1, keepdims=True)
     return np.where(total > 0, voices @ boxes / np.maximum(total, 1e-9), kept).astype(np.float32)
+
+
+def agreement(
+    kept: _Array, best: _Array, passes: Sequence[tuple[_Array, _Array]], iou_threshold: float
+) -> _Array:
+    """Scores (K,) of kept boxes (K, 4) by what all passes say: a false alarm of one pass alone sinks.
+
+    `best` (K,) are the highest scores; each pass has boxes (N, 4) and scores (N,). A pass says of a kept box its best
+    score at this IoU, or 0; the result is the geometric mean of `best` and of the mean over the passes.
+    """
+    said = np.zeros((len(passes), len(kept)), np.float32)
+    for voice, (boxes, scores) in zip(said, passes, strict=True):
+        if len(kept) and len(boxes):
+            voice[:] = np.where(iou_matrix(kept, boxes) >= iou_threshold, scores[None], 0).max(1)
+    return np.asarray(np.sqrt(best * said.mean(0)), np.float32)
 
 
 def _areas(boxes: _Array) -> _Array:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.boxes import decode_boxes, decode_landmarks, nms, vote
+from featherface.boxes import agreement, decode_boxes, decode_landmarks, nms, vote
 from featherface.detections import Detections, concatenate
 from featherface.errors import ConfigError, ImageError, ModelError
 from featherface.images import MAX_PIXELS, Image, ImageSource, fill_input, input_shape, read_image, resize
@@ -66,21 +66,24 @@ class Detector:
         long_side: int | None = None,
         tile: int | None = None,
         bgr: bool = False,
+        agree: bool = False,
     ) -> Detections:
         """The faces of one picture, in its own pixels, at its original size unless told otherwise.
 
         `image`: a path, bytes, a PIL image or an (H, W, 3) uint8 RGB array (`bgr` for OpenCV's order).
         `scales`: sizes relative to the picture (or to `long_side`, the length its longer side gets); several
         are merged by NMS and box voting, as is `flip`, a mirrored pass. `tile`: cut a very large picture
-        into overlapping squares of this many pixels, beside one pass over the whole at that size. Raises
-        ImageError for what is not a picture, ConfigError for a bad option.
+        into overlapping squares of this many pixels, beside one pass over the whole at that size.
+        `agree`: scores are lowered where the passes (sizes, mirrored or not) do not agree, see `boxes.agreement`;
+        the order of the faces gets better, and scores mean less by themselves. Raises ImageError for what is not a
+        picture, ConfigError for a bad option.
         """
         picture = read_image(image, bgr=bgr)
         height, width = picture.shape[:2]
         _check_options(scales, long_side, tile)
         base = long_side / max(height, width) if long_side else 1.0
         passes = [found for scale in scales for found in self._passes(picture, base * scale, flip, tile)]
-        return self._merge(passes, width, height)
+        return self._merge(passes, width, height, agree)
 
     def detect_batch(
         self,
@@ -162,13 +165,19 @@ class Detector:
 
         return look
 
-    def _merge(self, passes: Sequence[Detections], width: int, height: int) -> Detections:
+    def _merge(
+        self, passes: Sequence[Detections], width: int, height: int, agree: bool = False
+    ) -> Detections:
         found = concatenate(passes, width, height)
         kept = nms(found.boxes, found.scores, self.iou_threshold, self.max_detections)
-        boxes = found.boxes[kept]
+        boxes, scores, landmarks = found.boxes[kept], found.scores[kept], found.landmarks[kept]
         if len(passes) > 1:
+            if agree:
+                scores = agreement(boxes, scores, [(p.boxes, p.scores) for p in passes], _VOTE_IOU)
             boxes = vote(boxes, found.boxes, found.scores, _VOTE_IOU)
-        return Detections(boxes, found.scores[kept], found.landmarks[kept], width, height)
+            order = np.argsort(-scores, kind="stable")
+            boxes, scores, landmarks = boxes[order], scores[order], landmarks[order]
+        return Detections(boxes, scores, landmarks, width, height)
 
 
 def mirrored(found: Detections) -> Detections:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from featherface.boxes import (
+    agreement,
     decode_boxes,
     decode_landmarks,
     encode_boxes,
@@ -101,3 +102,30 @@ def test_voting_moves_a_box_towards_those_it_overlaps_by_their_scores():
     boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10], [100, 100, 110, 110]], np.float32)
     voted = vote(boxes[:1], boxes, np.array([0.9, 0.3, 0.9], np.float32), 0.5)
     np.testing.assert_allclose(voted, [[0.5, 0, 10.5, 10]], atol=1e-5)
+
+
+FACE = [0.0, 0.0, 10.0, 10.0]
+NEARLY = [1.0, 0.0, 11.0, 10.0]
+ELSEWHERE = [50.0, 50.0, 60.0, 60.0]
+
+
+@pytest.mark.parametrize(
+    ("passes", "expected"),
+    [
+        pytest.param([([FACE], [0.8]), ([FACE], [0.8])], 0.8, id="all say the same"),
+        pytest.param([([FACE], [0.8]), ([NEARLY], [0.8])], 0.8, id="nearly the same box is the same face"),
+        pytest.param([([FACE], [0.8]), ([], [])], 0.8 * 0.5**0.5, id="one of two alone"),
+        pytest.param([([FACE], [0.8]), ([ELSEWHERE], [0.9])], 0.8 * 0.5**0.5, id="another face is no voice"),
+        pytest.param([([FACE], [0.8]), ([FACE], [0.2])], (0.8 * 0.5) ** 0.5, id="a doubtful voice"),
+        pytest.param([([FACE, NEARLY], [0.8, 0.7])], 0.8, id="two boxes of one pass are one voice"),
+    ],
+)
+def test_scores_sink_where_passes_do_not_agree(passes, expected):
+    said = [(np.array(b, np.float32).reshape(-1, 4), np.array(s, np.float32)) for b, s in passes]
+    best = np.array([0.8], np.float32)
+    assert agreement(np.array([FACE], np.float32), best, said, 0.5)[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_nothing_found_has_no_scores():
+    empty = np.zeros((0, 4), np.float32)
+    assert agreement(empty, empty[:, 0], [(empty, empty[:, 0])] * 2, 0.5).shape == (0,)

@@ -49,6 +49,16 @@ def test_finds_every_face_of_the_contact_sheet_and_nothing_else(detector, exampl
     assert len(found) == 22
 
 
+def test_what_passes_agree_on_comes_first(detector, examples):
+    """The same faces, best first, none of them surer than its best pass."""
+    photo, passes = examples / "contact_sheet.jpg", {"scales": (0.7, 1.0), "flip": True}
+    merged, agreed = detector.detect(photo, **passes), detector.detect(photo, **passes, agree=True)
+    assert len(agreed) == len(merged) and (np.diff(agreed.scores) <= 0).all()
+    best = iou_matrix(agreed.boxes, merged.boxes).argmax(1)
+    assert sorted(best) == list(range(len(merged)))
+    assert (agreed.scores <= merged.scores[best] + 1e-6).all() and (agreed.scores < merged.scores[best]).any()
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -19,6 +19,8 @@ class Protocol:
     """Resize so that the longer side has this length; None keeps the original size."""
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    agree: bool = False
+    """Scores are lowered where the sizes do not agree."""
     score_threshold: float = 0.02
     iou_threshold: float = 0.4
     max_detections: int = 750
@@ -51,7 +53,7 @@ class Protocol:
         scales = (
             "one scale" if self.scales == (1.0,) else f"scales {', '.join(f'{s:g}' for s in self.scales)}"
         )
-        flip = ", flip" if self.flip else ""
+        flip = (", flip" if self.flip else "") + (", scores by agreement" if self.agree else "")
         return (
             f"{self.name}: {size}, {scales}{flip}, score over {self.score_threshold:g}, "
             f"NMS {self.iou_threshold:g}, at most {self.max_detections}"
@@ -61,7 +63,7 @@ class Protocol:
 PROTOCOLS: dict[str, Protocol] = {
     "original": Protocol("original"),
     "vga": Protocol("vga", long_side=VGA),
-    "multiscale": Protocol("multiscale", scales=(0.5, 1.0, 1.5, 2.0), flip=True),
+    "multiscale": Protocol("multiscale", scales=(0.5, 1.0, 1.5, 2.0), flip=True, agree=True),
 }
 
 

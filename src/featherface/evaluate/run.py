@@ -99,7 +99,13 @@ def detect_set(
     )
 
     def look(path: Path) -> Detections:
-        return detector.detect(path, scales=protocol.scales, flip=protocol.flip, long_side=protocol.long_side)
+        return detector.detect(
+            path,
+            scales=protocol.scales,
+            flip=protocol.flip,
+            long_side=protocol.long_side,
+            agree=protocol.agree,
+        )
 
     return each_picture(look, paths, workers, progress)
 
