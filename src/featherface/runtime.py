@@ -64,6 +64,11 @@ class OnnxSession:
         """The network's layout."""
         return self._spec
 
+    @property
+    def running_on(self) -> list[str]:
+        """The execution providers in use; ONNX Runtime leaves out those of `providers` that it cannot start."""
+        return list(self._session.get_providers())
+
     def run(self, images: _Array) -> tuple[_Array, _Array, _Array]:
         """See `Session.run`. ModelError when the network does not take such images, or memory runs out."""
         try:

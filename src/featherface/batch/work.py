@@ -221,7 +221,7 @@ def _session(path: str, gpu: bool) -> OnnxSession:
     if _CUDA in there:
         session = OnnxSession(path, threads=1, providers=(_CUDA,))
         # ONNX Runtime goes on with the CPU when CUDA or cuDNN cannot be loaded.
-        if _CUDA in session._session.get_providers():
+        if _CUDA in session.running_on:
             return session
     why = "cannot load CUDA" if _CUDA in there else f"has {', '.join(there)}"
     raise ConfigError(
