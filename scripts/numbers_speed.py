@@ -129,9 +129,10 @@ def video() -> str:
             ("frames a second, decoding to encoding", f"{f['frames_per_second']:.1f}"),
             ("frames a second of the detector alone", f"{f['detector_frames_per_second']:.1f}"),
             ("share", f"{100 * f['share']:.0f}%"),
+            ("memory at most", f"{f['memory_mb']:.0f} MB"),
             (
-                "memory after half of the frames, at the end",
-                f"{f['memory_mb_at_half']:.0f} MB, {f['memory_mb_at_end']:.0f} MB",
+                f"of {f['memory_frames']:,} frames of 320x180: in the second tenth, in the last",
+                f"{f['memory_mb_early']:.0f} MB, {f['memory_mb_late']:.0f} MB",
             ),
             ("faces of 20 pixels or more in all frames", f"{f['faces']:,}"),
             ("of them found", f"{100 * f['found']:.1f}%"),
