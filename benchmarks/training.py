@@ -5,7 +5,8 @@
 Loading and augmenting is one process, as `data.workers = 1` has it; it keeps ahead when its rate is over the step's.
 The naive loop decodes every picture when it is needed, in the process that trains, keeps batch norm and the plain
 memory layout, and asks the teacher in torch on every batch. All that is compared takes turns, so that a slow moment of
-the machine meets all of it; figures are medians over the turns, quartiles beside them.
+the machine meets all of it; figures are medians over the turns, quartiles beside them. `--parts` measures some parts
+only; the JSON keeps what it has of the others, if it is of the same recipe.
 """
 
 from __future__ import annotations
@@ -47,69 +48,130 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=4, help="in each turn")
     parser.add_argument("--repeats", type=int, default=5, help="turns")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 
     config = load_config(arguments.recipe, arguments.overrides)
-    pictures, negatives = load_pictures(config.data), load_negatives(config.data)
-    kept = CropDataset(pictures, negatives, config.data, config.seed)
-    decoded = CropDataset(pictures, negatives, replace(config.data, cache_gb=0.0), config.seed)
-    kept.cache.prepare([p.path for p in [*pictures, *negatives]], lambda: None)
-    count, turns = arguments.batches, arguments.repeats
+    bench = Bench(config, arguments.threads, arguments.batches, arguments.repeats)
+    facts = {"recipe": arguments.recipe.name, "changed": arguments.overrides, "threads": arguments.threads}
+    for part in arguments.parts:
+        figures = PARTS[part](bench)
+        for title, rows in figures.items():
+            show(title, rows)
+        if arguments.json:
+            save(arguments.json, {**machine(), **facts}, bench, figures)
 
-    figures = {
-        "loading and augmenting": in_turns(
-            {"decoded pictures on disk": stream(kept, config), "decoded every time": stream(decoded, config)},
-            config.batch_size * count,
-            lambda batches: take(batches, count),
-            turns,
-        )
+
+def show(title: str, rows: Figures) -> None:
+    """Print one comparison; ratios are the first's rate over each."""
+    print(f"\n{title:44} images/s   quartiles      ratio", flush=True)
+    first = next(iter(rows.values()))["median"]
+    for name, row in rows.items():
+        spread = f"{row['low']:.1f}-{row['high']:.1f}"
+        print(f"  {name:42} {row['median']:8.1f}   {spread:13} {first / row['median']:6.2f}", flush=True)
+
+
+class Bench:
+    """A recipe's pictures, network and teachers, and how long to look at each."""
+
+    def __init__(self, config: TrainConfig, threads: int, count: int, turns: int) -> None:
+        self.config, self.threads, self.count, self.turns = config, threads, count, turns
+        pictures, negatives = load_pictures(config.data), load_negatives(config.data)
+        self.kept = CropDataset(pictures, negatives, config.data, config.seed)
+        self.decoded = CropDataset(pictures, negatives, replace(config.data, cache_gb=0.0), config.seed)
+        self.kept.cache.prepare([p.path for p in [*pictures, *negatives]], lambda: None)
+        self.network = build(preset("v2" if config.model == "init" else config.model))
+
+    @property
+    def images(self) -> int:
+        """Crops in a turn."""
+        return self.config.batch_size * self.count
+
+    def batches(self) -> list[Batch]:
+        """The crops of a turn, made beforehand."""
+        return list(make_loader(self.kept, self.config.batch_size, 0, self.count, 0))
+
+
+def loading(bench: Bench) -> dict[str, Figures]:
+    """One process that makes crops."""
+    streams = {
+        "decoded pictures on disk": stream(bench.kept, bench.config),
+        "decoded every time": stream(bench.decoded, bench.config),
     }
-    batches = list(make_loader(kept, config.batch_size, 0, count, 0))
-    teachers = make_teachers(config.distill, arguments.threads)
-    network = build(preset("v2" if config.model == "init" else config.model))
-    ours, plain = stepper(network, config, fold=True), stepper(network, config, fold=False)
-    figures["step, no teacher"] = in_turns(
-        {"batch norm folded, channels last": ours, "batch norm, plain layout": plain},
-        config.batch_size * count,
-        lambda step: [step(batch, i) for i, batch in enumerate(batches)],
-        turns,
-    )
-    if teachers:
-        figures[f"teacher {Path(config.distill.teacher).stem}"] = in_turns(
-            teachers,
-            config.batch_size * count,
-            lambda teacher: [teacher(b.images) for b in batches],
-            turns,
-        )
-    ours_whole = Loop(
-        iter(make_loader(kept, config.batch_size, 0, 1_000_000, config.data.workers)),
-        stepper(network, config, fold=True, teacher=teachers.get("ONNX Runtime")),
+    figures = in_turns(streams, bench.images, lambda batches: take(batches, bench.count), bench.turns)
+    return {"loading and augmenting": figures}
+
+
+def steps(bench: Bench) -> dict[str, Figures]:
+    """Forward, loss, backward and AdamW, in several forms."""
+    network, config, batches = bench.network, bench.config, bench.batches()
+    forms = {
+        "batch norm folded, channels last, fp32": stepper(network, config, fold=True),
+        "batch norm folded, channels last, bf16": stepper(network, config, fold=True, bf16=True),
+        "batch norm folded, plain layout, fp32": stepper(network, config, fold=True, last=False),
+        "batch norm, channels last, fp32": stepper(network, config, fold=False),
+        "batch norm, plain layout, fp32": stepper(network, config, fold=False, last=False),
+    }
+
+    def run(step: Callable[[Batch, int], None]) -> None:
+        for number, batch in enumerate(batches):
+            step(batch, number)
+
+    return {"step, no teacher": in_turns(forms, bench.images, run, bench.turns)}
+
+
+def teachers(bench: Bench) -> dict[str, Figures]:
+    """The recipe's teacher in both runtimes, if it has one."""
+    made, batches = make_teachers(bench.config.distill, bench.threads), bench.batches()
+    if not made:
+        return {}
+    figures = in_turns(made, bench.images, lambda teacher: [teacher(b.images) for b in batches], bench.turns)
+    return {f"teacher {Path(bench.config.distill.teacher).stem}": figures}
+
+
+def loop(bench: Bench) -> dict[str, Figures]:
+    """All of it together, against the naive loop."""
+    network, config = bench.network, bench.config
+    made = make_teachers(config.distill, bench.threads)
+    ours = Loop(
+        iter(make_loader(bench.kept, config.batch_size, 0, 1_000_000, config.data.workers)),
+        stepper(network, config, fold=True, teacher=made.get("ONNX Runtime")),
     )
     always = replace(config, distill=replace(config.distill, every=1))
-    naive = Loop(stream(decoded, config), stepper(network, always, fold=False, teacher=teachers.get("torch")))
-    loops = {"this project's": ours_whole, "naive": naive}
+    naive = Loop(
+        stream(bench.decoded, config),
+        stepper(network, always, fold=False, last=False, teacher=made.get("torch")),
+    )
     # What the other's turn let the loader make ahead is used up before the clock starts.
     ahead = 3 * config.data.workers
-    figures["whole loop"] = in_turns(
-        loops,
-        config.batch_size * count,
-        lambda run: take(run.train, count),
-        turns,
-        ready=lambda run: take(run.batches, ahead if run is ours_whole else 0),
+    figures = in_turns(
+        {"this project's": ours, "naive": naive},
+        bench.images,
+        lambda run: take(run.train, bench.count),
+        bench.turns,
+        ready=lambda run: take(run.batches, ahead if run is ours else 0),
     )
+    return {"whole loop": figures}
 
-    for title, rows in figures.items():
-        print(f"\n{title:44} images/s   quartiles      ratio")
-        first = next(iter(rows.values()))["median"]
-        for name, row in rows.items():
-            spread = f"{row['low']:.1f}-{row['high']:.1f}"
-            print(f"  {name:42} {row['median']:8.1f}   {spread:13} {first / row['median']:6.2f}")
-    if arguments.json:
-        facts = {"recipe": arguments.recipe.name, "threads": arguments.threads, "turns": turns}
-        content = {**machine(), **facts, "images_per_second": figures}
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+
+PARTS: dict[str, Callable[[Bench], dict[str, Figures]]] = {
+    "loading": loading,
+    "step": steps,
+    "teacher": teachers,
+    "loop": loop,
+}
+
+
+def save(target: Path, facts: dict[str, object], bench: Bench, figures: dict[str, Figures]) -> None:
+    """Write the figures, beside those of other parts that the file has of the same recipe."""
+    before = json.loads(target.read_text()) if target.exists() else {}
+    same = all(before.get(key) == facts[key] for key in ("recipe", "changed", "threads"))
+    kept = before["parts"] if same else {}
+    how = {"turns": bench.turns, "crops_a_turn": bench.images}
+    new = {title: {**how, "images_per_second": rows} for title, rows in figures.items()}
+    target.write_text(json.dumps({**facts, "parts": {**kept, **new}}, indent=1) + "\n")
 
 
 class Loop:
@@ -170,13 +232,21 @@ def make_teachers(config: DistillConfig, threads: int) -> dict[str, Teacher]:
 
 
 def stepper(
-    network: FeatherFace, config: TrainConfig, fold: bool, teacher: Teacher | None = None
+    network: FeatherFace,
+    config: TrainConfig,
+    fold: bool,
+    last: bool = True,
+    bf16: bool = False,
+    teacher: Teacher | None = None,
 ) -> Callable[[Batch, int], None]:
-    """A function that trains on one batch: forward, losses, backward, AdamW."""
+    """A function that trains on one batch: forward, losses, backward, AdamW. `last`: channels last."""
     model = (folded(network) if fold else copy.deepcopy(network)).train()
-    if fold:
+    if last:
         model.to(memory_format=torch.channels_last)
-    task = TrainTask(config, model, teacher, bf16=False)
+    else:
+        # The task hands over channels last, and convs keep the layout that they are given.
+        model.register_forward_pre_hook(lambda _, images: (images[0].contiguous(),))
+    task = TrainTask(config, model, teacher, bf16)
     optimizer = AdamW(model.parameters(), lr=1e-5)
 
     def step(batch: Batch, number: int) -> None:
