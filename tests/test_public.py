@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -24,6 +25,22 @@ def test_the_public_names():
     names = ["Detections", "Detector", "FeatherFaceError", "ModelCard", "__version__", "list_models"]
     assert sorted(featherface.__all__) == names
     assert all(hasattr(featherface, name) for name in featherface.__all__)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param({}, "1", id="off by default"),
+        pytest.param({"ORT_DISABLE_TELEMETRY": "0"}, "0", id="who sets it decides"),
+    ],
+)
+def test_the_runtime_is_told_to_report_nothing(before, after):
+    clean = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    code = "import os, featherface; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean | before, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == after
 
 
 def test_one_version_everywhere():
@@ -50,7 +67,7 @@ def test_the_core_imports_nothing_heavy(code):
 def test_what_ships_has_a_preset_and_a_card():
     shipped = {path.stem for path in WEIGHTS.glob("*.onnx")}
     assert {card.name for card in list_models()} == shipped
-    assert shipped <= set(PRESETS)
+    assert {name.removesuffix("_int8") for name in shipped} <= set(PRESETS)
 
 
 def test_modules_stay_small_and_are_described():
