@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import torch
 
 from featherface.boxes import decode_boxes, decode_landmarks
-from featherface.errors import ConfigError, DataError, FeatherFaceError, MissingExtraError, ModelError
-from featherface.export import versions
-from featherface.export.calibration import batches
-from featherface.export.export import check, export_model
-from featherface.export.int8 import layer_of_nodes, quantize
-from featherface.export.options import FORMATS, Options, find_format, parse_size
+from featherface.errors import ConfigError, FeatherFaceError, MissingExtraError, ModelError
+from featherface.export.export import export_model
+from featherface.export.options import FORMATS, Options, find_format
 from featherface.export.place import place
 from featherface.export.portable import Decoded, Portable
 from featherface.model import published
@@ -138,67 +133,6 @@ def test_an_older_export_stays_when_the_new_one_fails(plain, tmp_path, monkeypat
     assert card_path(done.model).name in before
 
 
-LIMITS = [
-    pytest.param("litert", {}, "one input size", id="litert has no free size"),
-    pytest.param("ncnn", {"with_nms": True}, "no suppression", id="ncnn has no suppression"),
-    pytest.param("ncnn", {"with_decode": True}, "needs a fixed input size", id="ncnn decodes one size"),
-    pytest.param("onnx", {"input_size": (100, 128)}, "multiples of 32", id="a side of 100"),
-    pytest.param("coreml", {"input_size": (64, 64), "precision": "int8"}, "no int8", id="coreml int8"),
-    pytest.param("torchscript", {"precision": "fp16"}, "no fp16", id="torchscript fp16"),
-    pytest.param("onnx", {"precision": "int8"}, "--calibration", id="int8 without pictures"),
-    pytest.param("onnx", {"calibration_images": 0}, "at least 1", id="no calibration pictures"),
-    pytest.param("onnx", {"calibration": Path()}, "are for int8", id="pictures without int8"),
-    pytest.param("onnx", {"float_layers": ()}, "are for int8", id="float layers without int8"),
-]
-
-
-GROUPS = [
-    pytest.param("onnx", ("bogus",), "no group of layers 'bogus'; there are backbone.stage1", id="onnx"),
-    pytest.param("openvino", ("neck", "bogus"), "no group of layers 'bogus'", id="openvino"),
-    pytest.param("executorch", ("context.x",), "no group of layers 'context.x'", id="executorch"),
-    pytest.param("litert", ("backbone.stage2",), "no group of layers 'backbone.stage2'", id="litert"),
-    pytest.param("litert", ("context.0",), "no group of layers 'context.0'", id="litert: a level"),
-    pytest.param("onnx", ("bogus.0",), "no group of layers 'bogus.0'", id="a part of no group"),
-]
-
-
-@pytest.mark.parametrize(("name", "groups", "reason"), GROUPS)
-def test_layers_that_no_network_has_cannot_stay_float(name, groups, reason, tmp_path):
-    with pytest.raises(ConfigError, match=reason):
-        Options(find_format(name), (64, 64), "int8", calibration=tmp_path, float_layers=groups)
-
-
-@pytest.mark.parametrize(
-    ("group", "there"), [("context.0", True), ("neck", True), ("context.7", False), ("shuffle", True)]
-)
-def test_layers_that_this_network_lacks_cannot_stay_float(group, there, plain, examples):
-    options = Options(find_format("onnx"), precision="int8", calibration=examples, float_layers=(group,))
-    if there:
-        check(plain, options)
-    else:
-        with pytest.raises(ConfigError, match=f"small: has no layers '{group}'"):
-            check(plain, options)
-
-
-def test_the_groups_of_litert_are_those_it_can_tell_apart():
-    from featherface.export.int8_litert import _NAMES
-    from featherface.export.layers import LITERT_GROUPS
-
-    assert tuple(_NAMES) == LITERT_GROUPS
-
-
-def test_a_calibration_picture_that_cannot_be_read_is_skipped(examples, tmp_path):
-    options = Options(find_format("onnx"), precision="int8", calibration=tmp_path)
-    whole = (examples / "eileen_collins.jpg").read_bytes()
-    (tmp_path / "cut.jpg").write_bytes(whole[:5000])
-    with pytest.raises(DataError, match="none of its pictures can be read"):
-        list(batches(options))
-    (tmp_path / "whole.jpg").write_bytes(whole)
-    lines = []
-    assert len(list(batches(options, lines.append))) == 1
-    assert len(lines) == 1 and "cut.jpg" in lines[0]
-
-
 def test_a_folder_in_the_way_is_not_replaced(plain, tmp_path):
     theirs = tmp_path / "small.torchscript.pt"
     theirs.mkdir()
@@ -257,82 +191,8 @@ def test_a_package_that_the_converter_imports_is_named_when_missing(plain, tmp_p
         export_model(plain, "small", tmp_path, Options(find_format("onnx")))
 
 
-@pytest.mark.parametrize(("name", "options", "reason"), LIMITS)
-def test_what_a_format_cannot_do_is_said_at_once(name, options, reason):
-    with pytest.raises(ConfigError, match=reason):
-        Options(find_format(name), **options)
-
-
 @pytest.mark.parametrize("name", [name for name, kind in FORMATS.items() if not kind.deformable])
 def test_runtimes_without_deformable_convs_refuse_them(name, deformable, tmp_path):
     with pytest.raises(ConfigError, match="no deformable convolution"):
         export_model(deformable, "bent", tmp_path, Options(find_format(name), input_size=(64, 64)))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_int8_of_a_deformable_network_is_refused(deformable, tmp_path, examples):
-    options = Options(find_format("onnx"), precision="int8", calibration=examples)
-    with pytest.raises(ConfigError, match="deformable convolution in int8"):
-        export_model(deformable, "bent", tmp_path, options)
-
-
-@pytest.mark.parametrize("text", ["640", "640x", "ax640", "-64x64", "64x64x3", ""])
-def test_input_sizes_that_are_none(text):
-    with pytest.raises(ConfigError, match="HEIGHTxWIDTH"):
-        parse_size(text)
-
-
-def test_a_runtime_that_is_too_old_or_missing_is_named():
-    installed = versions.installed("onnx", "no-such-package")
-    assert list(installed) == ["onnx"]
-    with pytest.raises(ModelError, match=r"onnx .* is installed; this needs 999\.0 or newer: pip install -U"):
-        versions.require("onnx", "train", "999.0")
-    with pytest.raises(MissingExtraError, match=r"pip install 'featherface\[ncnn\]'"):
-        versions.require("no-such-package", "ncnn", "1.0")
-
-
-def test_int8_leaves_the_named_layers_in_float(examples, tmp_path):
-    weights = np.random.default_rng(0).normal(0, 0.01, (3, 3, 3, 3)).astype(np.float32)
-    nodes = [
-        onnx.helper.make_node("Conv", ["images", "w0"], ["a"], name="backbone.stage1.0/0", pads=[1, 1, 1, 1]),
-        onnx.helper.make_node("LeakyRelu", ["a"], ["b"], name="/1", alpha=0.1),
-        onnx.helper.make_node("Conv", ["b", "w1"], ["c"], name="neck.one/2", pads=[1, 1, 1, 1]),
-        onnx.helper.make_node("Conv", ["c", "w2"], ["d"], name="heads.0.conv/3", pads=[1, 1, 1, 1]),
-    ]
-    ends = [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, "h", "w"])
-        for name in ("images", "d")
-    ]
-    graph = onnx.helper.make_graph(
-        nodes, "g", ends[:1], ends[1:], [onnx.numpy_helper.from_array(weights, f"w{i}") for i in range(3)]
-    )
-    source, target = tmp_path / "float.onnx", tmp_path / "int8.onnx"
-    opsets = [onnx.helper.make_opsetid("", 20)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10), source)
-    assert list(layer_of_nodes(graph).values()) == [
-        "backbone.stage1.0", "backbone.stage1.0", "neck.one", "heads.0.conv"
-    ]  # fmt: skip
-    options = Options(find_format("onnx"), precision="int8", calibration=examples, calibration_images=2)
-    for stays, expected in ((None, 1), (("heads",), 2), ((), 3)):
-        quantize(source, target, replace(options, float_layers=stays))
-        made = {value: node.op_type for node in onnx.load(target).graph.node for value in node.output}
-        convs = [node for node in onnx.load(target).graph.node if node.op_type == "Conv"]
-        assert sum(made.get(node.input[1]) == "DequantizeLinear" for node in convs) == expected
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["onnx", "openvino"])
-def test_int8_finds_the_faces(name, v2, shared, tmp_path):
-    if name == "openvino":
-        pytest.importorskip("nncf")
-    pictures = shared / "data" / "widerface" / "train"
-    options = Options(find_format(name), precision="int8", calibration=pictures, calibration_images=20)
-    done = export_model(v2, "v2", tmp_path, options)
-    assert done.parity.matched > 0.9 * done.parity.faces
-    if name == "onnx":
-        assert done.size < 700_000
-
-
-def test_replacing_an_option_checks_again():
-    with pytest.raises(ConfigError):
-        replace(Options(find_format("onnx")), input_size=(1, 1))
