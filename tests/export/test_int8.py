@@ -73,7 +73,7 @@ def test_int8_leaves_the_named_layers_in_float(examples, tmp_path):
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
 def test_int8_finds_the_faces(name, v2, shared, tmp_path):
     if name == "openvino":
-        pytest.importorskip("nncf")
+        pytest.importorskip("openvino")
     pictures = shared / "data" / "widerface" / "train"
     options = Options(find_format(name), precision="int8", calibration=pictures, calibration_images=20)
     done = export_model(v2, "v2", tmp_path, options)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from featherface.export.fusion import arriving_factors, multiply, usable_factor
 from featherface.export.rewrites import class_difference, fold_shuffles, replace
 from featherface.model.attention import CBAM
 from featherface.model.fold import folded
@@ -21,7 +22,6 @@ from featherface.model.network import FeatherFace
 
 BGR_MEAN = (104.0, 117.0, 123.0)
 _BLOCK = 16
-_SMALLEST_FACTOR = 1e-3
 _VALUES = (1, 4, 10)
 """Per prior: the face's logit, box deltas, landmark deltas."""
 
@@ -126,7 +126,7 @@ class DeployedFusion(nn.Module):
     def __init__(self, fusion: FusionConv, factor: float) -> None:
         super().__init__()
         self.depthwise, self.pointwise = fusion.depthwise, fusion.pointwise
-        _multiply(self.pointwise, factor)
+        multiply(self.pointwise, factor)
         self.same = Scale(self.depthwise.in_channels, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -150,14 +150,14 @@ class DeployedCell(nn.Module):
         to_p3 = normalised_fusion(cell.p3_up_weights).tolist()
         to_p4 = normalised_fusion(cell.p4_down_weights).tolist()
         to_p5 = normalised_fusion(cell.p5_down_weights).tolist()
-        middle = _factor(to_p3[1])
+        middle = usable_factor(to_p3[1])
         p3, p4, p5 = arriving
         p4_again, p5_again = p4, p5
         if self.project is not None:
-            p3, p4, p5 = _factor(to_p3[0]), _factor(to_middle[0]), _factor(to_middle[1])
-            p4_again, p5_again = _factor(to_p4[0]), _factor(to_p5[0])
+            p3, p4, p5 = usable_factor(to_p3[0]), usable_factor(to_middle[0]), usable_factor(to_middle[1])
+            p4_again, p5_again = usable_factor(to_p4[0]), usable_factor(to_p5[0])
             for name, factor in zip(self.project, (p3, p4, p5, p4_again, p5_again), strict=True):
-                _multiply(self.project[name][0], factor)  # type: ignore[index]
+                multiply(self.project[name][0], factor)  # type: ignore[index]
 
         def scale(wanted: float, carried: float) -> nn.Module:
             return nn.Identity() if wanted == carried else Scale(width, wanted / carried)
@@ -188,28 +188,12 @@ class DeployedCell(nn.Module):
 
 def _deployed_cells(cells: list[BiFPNCell]) -> nn.ModuleList:
     """Every cell leaves its maps with the factors that the next one's first use of them wants."""
-    wanted = []
-    for cell in cells:
-        to_p3, to_middle = normalised_fusion(cell.p3_up_weights), normalised_fusion(cell.p4_up_weights)
-        wanted.append((_factor(to_p3[0].item()), _factor(to_middle[0].item()), _factor(to_middle[1].item())))
-    wanted.append((1.0, 1.0, 1.0))
+    wanted = [*(arriving_factors(cell) for cell in cells), (1.0, 1.0, 1.0)]
     return nn.ModuleList(DeployedCell(cell, wanted[i], wanted[i + 1]) for i, cell in enumerate(cells))
-
-
-def _factor(weight: float) -> float:
-    """What a map may carry: its fusion weight, unless that is too small to be divided by again."""
-    return weight if weight > _SMALLEST_FACTOR else 1.0
 
 
 def _up(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
-
-
-def _multiply(conv: nn.Conv2d, factor: float) -> None:
-    assert conv.bias is not None
-    with torch.no_grad():
-        conv.weight.mul_(factor)
-        conv.bias.mul_(factor)
 
 
 def _swap_and_widen_stem(network: FeatherFace) -> None:

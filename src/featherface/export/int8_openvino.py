@@ -1,39 +1,97 @@
-"""Static int8 for OpenVINO by nncf: symmetric weights per channel, asymmetric activations, bias corrected."""
+"""Static int8 for OpenVINO: our own placement of the roundings, then its own form of int8 weights and short names."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from featherface.export.calibration import batches
-from featherface.export.layers import is_in
+from featherface.export.fake_quant import calibrate
 from featherface.export.options import Options
+from featherface.export.portable import Decoded
+from featherface.export.quantized import QuantizedNetwork
+from featherface.model.network import FeatherFace
 
-_MODULE = "__module."
+_PADDED_POOL = {"strides": [2, 2], "pads_begin": [0, 0], "pads_end": [1, 1], "kernel": [3, 3]}
+_SMALL = 1024
 
 
-def quantize(network: Any, options: Options) -> Any:
-    """The OpenVINO model in int8, except for `options.float_layers` (see `layers`)."""
-    import nncf
+def calibrated(model: FeatherFace, options: Options) -> torch.nn.Module:
+    """The network to convert, with its ranges measured and, when asked, decoding inside."""
+    # Many small operations become one kernel only where all sizes are known.
+    network = QuantizedNetwork(model, options.stays_float, cheap_swish=options.input_size is not None)
+    calibrate(network, batches(options))
+    return Decoded(network, model.config, options.input_size).eval() if options.decodes else network
 
-    nncf.set_log_level(logging.ERROR)
-    names = [operation.get_friendly_name() for operation in network.get_ordered_ops()]
-    ignored = [name for name in names if is_in(_layer(name), options.stays_float)]
-    with contextlib.redirect_stdout(io.StringIO()):
-        return nncf.quantize(
-            network,
-            nncf.Dataset(list(batches(options))),
-            subset_size=options.calibration_images,
-            preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),
+
+def compress(network: Any) -> None:
+    """Store int8 weights as such, and let max-pooling keep its maps in int8; in place."""
+    from openvino._offline_transformations import compress_quantize_weights_transformation
+
+    _simplify_pools(network)
+    compress_quantize_weights_transformation(network)
+    _share_constants(network)
+    _shorten_names(network)
+
+
+def shrink(path: Path) -> None:
+    """Take the indentation out of a saved model's XML, a third of it."""
+    path.write_text(
+        "".join(line.strip() for line in path.read_text(encoding="utf-8").splitlines()), encoding="utf-8"
+    )
+
+
+def _simplify_pools(network: Any) -> None:
+    """The neck's max-pooling in the operator's first form: the later one also counts indices, in float.
+
+    Heights and widths are even there, so rounding up means one row and column more.
+    """
+    from openvino import opset1
+
+    for operation in network.get_ordered_ops():
+        about = operation.get_attributes()
+        if operation.get_type_name() != "MaxPool" or not str(about["rounding_type"]).startswith("ceil"):
+            continue
+        pool = opset1.max_pool(
+            operation.input_value(0),
+            _PADDED_POOL["strides"],
+            _PADDED_POOL["pads_begin"],
+            _PADDED_POOL["pads_end"],
+            _PADDED_POOL["kernel"],
+            "floor",
+            "explicit",
         )
+        for reader in list(operation.output(0).get_target_inputs()):
+            reader.replace_source_output(pool.output(0))
+    network.validate_nodes_and_infer_types()
 
 
-def _layer(operation: str) -> str:
-    """`__module.network.context.0.conv3.0/aten::_convolution/Convolution` to `context.0.conv3.0`."""
-    name = operation.split("/")[0]
-    while name.startswith((_MODULE, "network.")):
-        name = name.removeprefix(_MODULE).removeprefix("network.")
-    return name
+def _share_constants(network: Any) -> None:
+    """Keep one of equal small constants: every rounding comes with the same range twice."""
+    first: dict[tuple[str, tuple[int, ...], bytes], Any] = {}
+    for operation in network.get_ordered_ops():
+        if operation.get_type_name() != "Constant" or operation.get_byte_size() > _SMALL:
+            continue
+        content = (
+            str(operation.get_element_type()),
+            tuple(operation.get_output_shape(0)),
+            operation.data.tobytes(),
+        )
+        kept = first.setdefault(content, operation)
+        if kept is not operation:
+            for reader in list(operation.output(0).get_target_inputs()):
+                reader.replace_source_output(kept.output(0))
+
+
+def _shorten_names(network: Any) -> None:
+    """Number the operations and forget where they came from: names are a fifth of the XML."""
+    ends = {*network.get_parameters(), *network.get_results()}
+    for number, operation in enumerate(network.get_ordered_ops()):
+        operation.set_friendly_name(f"n{number}")
+        for output in operation.outputs():
+            if operation not in ends and not any(
+                reader.get_node() in ends for reader in output.get_target_inputs()
+            ):
+                output.get_tensor().set_names(set())

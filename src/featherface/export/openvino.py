@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from featherface.export.check import Run
+from featherface.export.int8_openvino import calibrated, compress, shrink
 from featherface.export.options import Options
 from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS
 from featherface.export.torchscript import portable, trace
@@ -19,8 +20,6 @@ from featherface.model.network import FeatherFace
 def check_installed(options: Options) -> None:
     """MissingExtraError or ModelError when what this needs is not there."""
     require("openvino", "openvino", "2025.0")
-    if options.precision == "int8":
-        require("nncf", "openvino-int8", "2.15")
 
 
 def convert(model: FeatherFace, target: Path, options: Options) -> None:
@@ -28,11 +27,9 @@ def convert(model: FeatherFace, target: Path, options: Options) -> None:
     import openvino
 
     network = build(model, options)
-    if options.precision == "int8":
-        from featherface.export.int8_openvino import quantize
-
-        network = quantize(network, options)
     openvino.save_model(network, target, compress_to_fp16=options.precision == "fp16")
+    if options.precision == "int8":
+        shrink(target)
 
 
 def build(model: FeatherFace, options: Options) -> Any:
@@ -41,13 +38,19 @@ def build(model: FeatherFace, options: Options) -> Any:
 
     size = options.input_size or (-1, -1)
     batch = -1 if options.input_size is None and not options.with_nms else 1
-    traced = trace(with_torchvision_op(portable(model, options)), options)
+    int8 = options.precision == "int8"
+    plain = calibrated(model, options) if int8 else with_torchvision_op(portable(model, options))
+    traced = trace(plain, options)
     network = openvino.convert_model(traced, input=[batch, 3, *size])
     network.input(0).get_tensor().set_names({"images"})
     names = DECODED_OUTPUTS if options.decodes else RAW_OUTPUTS
     for output, name in zip(network.outputs, names, strict=True):
         output.get_tensor().set_names({name})
-    return _with_nms(network, options) if options.with_nms else network
+    if options.with_nms:
+        network = _with_nms(network, options)
+    if int8:
+        compress(network)
+    return network
 
 
 def runner(path: Path, options: Options) -> Run:

@@ -45,7 +45,7 @@ FORMATS: dict[str, Format] = {
         nms=True,
         fp16=True,
         int8=True,
-        float_layers=("heads",),
+        float_layers=(),
     ),
     "ncnn": Format("ncnn", "ncnn", ".ncnn.param", "ncnn.cpp", dynamic_decode=False, fp16=True),
     "litert": Format(

@@ -25,7 +25,7 @@ def fold_shuffles(network: FeatherFace) -> None:
     Written out it is a reshape over five axes: a tenth of OpenVINO's time, and three quarters of ncnn's, which
     leaves its blocked layout for it.
     """
-    replace(network, ShuffleBlock, _FoldedShuffleBlock)
+    replace(network, ShuffleBlock, FoldedShuffleBlock)
     if network.refine_p3 is not None:  # It reads the shuffled map as well.
         return
     for level, (shuffle, head) in enumerate(zip(network.shuffle, network.heads, strict=True)):
@@ -46,7 +46,7 @@ def class_difference(conv: nn.Conv2d) -> nn.Conv2d:
     return fused
 
 
-class _FoldedShuffleBlock(nn.Module):
+class FoldedShuffleBlock(nn.Module):
     """The shuffle block with the shuffle itself in the weights of the conv that follows it."""
 
     def __init__(self, block: ShuffleBlock) -> None:

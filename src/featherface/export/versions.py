@@ -9,7 +9,7 @@ from featherface.runtimes.versions import require
 
 __all__ = ["installed", "require", "versions"]
 _PACKAGES = (
-    "torch", "onnx", "onnxruntime", "openvino", "nncf", "ncnn", "pnnx", "ai-edge-litert", "litert-torch",
+    "torch", "onnx", "onnxruntime", "openvino", "ncnn", "pnnx", "ai-edge-litert", "litert-torch",
     "ai-edge-quantizer", "executorch", "torchao", "coremltools",
 )  # fmt: skip
 

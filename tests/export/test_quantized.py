@@ -1,0 +1,111 @@
+"""The network in int8 for OpenVINO: idle it is the network itself, and what rounds is int8 in the runtime."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.export.conftest import small
+from torch.nn import functional as F
+
+from featherface.export.calibration import batches
+from featherface.export.equalise import equalised
+from featherface.export.export import export_model
+from featherface.export.fake_quant import QuantConv, Rounding, calibrate, share
+from featherface.export.options import Options, find_format
+from featherface.export.portable import Portable
+from featherface.export.quantized import QuantizedNetwork
+from featherface.export.quantized_neck import _cheap_swish
+
+LAYOUTS = [
+    pytest.param({}, id="all that V2 has"),
+    pytest.param({"refine": True, "neck_cells": 3}, id="refinements, three cells"),
+    pytest.param({"backbone_attention": "relu", "neck_attention": "none"}, id="no attention"),
+    pytest.param({"neck_attention": "cbam", "shuffle": "channel"}, id="CBAM twice, a shuffle in the heads"),
+    pytest.param({"shuffle": "channel", "refine": True}, id="a shuffle that stays"),
+    pytest.param({"head_attention": "coordinate_shared", "shuffle": "none"}, id="attention before the heads"),
+    pytest.param({"downsample": "zero_padded"}, id="pooled against zeros"),
+]
+
+
+@pytest.mark.parametrize("changes", LAYOUTS)
+def test_before_it_rounds_it_is_the_network(changes):
+    model = small(**changes)
+    images = torch.rand(2, 3, 64, 96) * 255
+    for ours, theirs in zip(QuantizedNetwork(model)(images), Portable(model)(images), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_the_cheap_swish_is_near():
+    x = torch.linspace(-12, 12, 4801)
+    assert (_cheap_swish(x) - F.silu(x)).abs().max() < 0.027
+
+
+RANGES = [
+    pytest.param(False, None, [-1.0, 4.0], (5 / 255, 51, 0, 255), id="with a zero point"),
+    pytest.param(True, None, [-1.0, 4.0], (4 / 127, 0, -128, 127), id="symmetric"),
+    pytest.param(
+        False, None, [2.0, 4.0], (4 / 255, 0, 0, 255), id="zero is always a level: convs pad with it"
+    ),
+    pytest.param(False, (0.0, 255.0), [3.0], (1.0, 0, 0, 255), id="pixels are integers already"),
+]
+
+
+@pytest.mark.parametrize(("signed", "fixed", "seen", "grid"), RANGES)
+def test_ranges(signed, fixed, seen, grid):
+    rounding = Rounding(signed, fixed)
+    calibrate(rounding, [np.array(seen, np.float32)])
+    assert rounding.grid() == pytest.approx(grid)
+    assert rounding(torch.tensor([0.0])) == 0
+
+
+def test_what_is_concatenated_has_one_range():
+    one, other = Rounding(), Rounding()
+    share(one, other)
+    one.state = other.state = "watching"
+    one(torch.tensor([2.0])), other(torch.tensor([8.0]))
+    assert one.grid() == other.grid() == pytest.approx((8 / 255, 0, 0, 255))
+
+
+@pytest.mark.parametrize(("floats", "stays"), [((), 0), (("heads",), 9), (("backbone.stage1", "heads"), 20)])
+def test_layers_stay_float(floats, stays, plain):
+    network = QuantizedNetwork(plain, floats)
+    calibrate(network, [np.zeros((1, 3, 64, 64), np.float32)])
+    convs = [m for m in network.modules() if isinstance(m, QuantConv)]
+    assert sum(conv.state == "float" for conv in convs) == stays
+    assert {conv.state for conv in convs} <= {"float", "rounding"}
+
+
+@pytest.mark.parametrize("size", [None, (64, 96)])
+def test_openvino_runs_its_convs_in_int8(size, plain, examples, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    options = Options(find_format("openvino"), size, "int8", calibration=examples, calibration_images=2)
+    done = export_model(plain, "small", tmp_path, options, needs_faces=False)
+    compiled = openvino.Core().compile_model(done.model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled([np.zeros((1, 3, 64, 96), np.float32)])
+    about = [
+        {key: str(value.value) for key, value in operation.get_rt_info().items()}
+        for operation in compiled.get_runtime_model().get_ordered_ops()
+    ]
+    kernels = [info["primitiveType"] for info in about if info["layerType"] == "Convolution"]
+    network = QuantizedNetwork(plain)
+    assert (
+        sum("I8" in kernel.upper() for kernel in kernels)
+        >= sum(isinstance(m, QuantConv) for m in network.modules()) - 3
+    )
+    pools = [info for info in about if info["layerType"] == "Pooling"]
+    assert pools and all("f32" not in pool["outputPrecisions"] for pool in pools)
+
+
+def test_openvino_says_what_the_simulation_says(plain, examples, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    options = Options(find_format("openvino"), precision="int8", calibration=examples, calibration_images=2)
+    done = export_model(plain, "small", tmp_path, options, needs_faces=False)
+    network = QuantizedNetwork(equalised(plain, batches(options)))
+    calibrate(network, batches(options))
+    images = next(iter(batches(options)))
+    found = openvino.Core().compile_model(done.model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([images])
+    for name, expected in zip(
+        ("scores", "box_deltas", "landmark_deltas"), network(torch.from_numpy(images)), strict=True
+    ):
+        assert np.abs(found[name] - expected.numpy()).mean() < 0.02 * float(expected.std()) + 1e-4, name
