@@ -80,9 +80,15 @@ def test_a_model_is_evaluated_and_its_predictions_give_the_same(run, wider, tmp_
         pytest.param(["--protocol", "vga"], "vga: long side 640", {"long_side": 640}, id="vga"),
         pytest.param(
             ["--protocol", "multiscale"],
+            "scales 0.5, 1, 1.5, 2, flip, score",
+            {"flip": True},
+            id="multiscale",
+        ),
+        pytest.param(
+            ["--protocol", "agreement"],
             "scales 0.5, 1, 1.5, 2, flip, scores by agreement",
             {"flip": True, "agree": True},
-            id="multiscale",
+            id="agreement",
         ),
         pytest.param(["--long-side", "320"], "custom: long side 320", {"long_side": 320}, id="own size"),
         pytest.param(["--scales", "0.5,1"], "scales 0.5, 1,", {"scales": [0.5, 1]}, id="own scales"),

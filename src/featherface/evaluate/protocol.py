@@ -8,6 +8,7 @@ from featherface.errors import ConfigError
 
 MAX_SCALE = 16
 VGA = 640
+_SCALES = (0.5, 1.0, 1.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Protocol:
 PROTOCOLS: dict[str, Protocol] = {
     "original": Protocol("original"),
     "vga": Protocol("vga", long_side=VGA),
-    "multiscale": Protocol("multiscale", scales=(0.5, 1.0, 1.5, 2.0), flip=True, agree=True),
+    "multiscale": Protocol("multiscale", scales=_SCALES, flip=True),
+    "agreement": Protocol("agreement", scales=_SCALES, flip=True, agree=True),
 }
 
 
