@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clips import tall, write_clip
+from composed_clips import tall, write_clip
 from featherface.images import Image
 from featherface.video import open_video
 from featherface.video.compose import Composed

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clips import tall, write_clip
+from composed_clips import tall, write_clip
 from featherface import Detector
 from featherface.boxes import iou_matrix
 from featherface.video import open_video

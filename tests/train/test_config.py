@@ -11,7 +11,15 @@ from featherface.model import preset
 from featherface.train.config import TrainConfig, load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-OF_OTHERS = {"v2_card", "nano_b_card", "nano_b", "nano_b_search", "ablate", "ablate_losses"}
+OF_OTHERS = {
+    "v2_card",
+    "nano_b_card",
+    "nano_b_int8_card",
+    "nano_b",
+    "nano_b_search",
+    "ablate",
+    "ablate_losses",
+}
 RECIPES = [path for path in sorted(CONFIGS.glob("*.toml")) if path.stem not in OF_OTHERS]
 
 

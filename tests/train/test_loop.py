@@ -164,8 +164,8 @@ def test_resuming_without_a_checkpoint_is_refused(tiny):
 def test_a_loss_that_is_no_number_stops_with_the_batch_saved(tiny, tmp_path, monkeypatch):
     whole = task_module.TrainTask.__call__
 
-    def poisoned(self, model, batch, step):
-        loss, parts = whole(self, model, batch, step)
+    def poisoned(self, model, batch, step, part):
+        loss, parts = whole(self, model, batch, step, part)
         return (loss * float("nan") if step == 2 else loss), parts
 
     monkeypatch.setattr(task_module.TrainTask, "__call__", poisoned)
