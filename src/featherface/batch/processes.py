@@ -91,8 +91,10 @@ def _one_pool(job: Job, shards: Sequence[Shard], workers: int) -> Iterator[Repor
                         yield future.result()
                 if broken:
                     raise broken
-        finally:
+        except BaseException:
+            # What still runs is not waited for. A pool that went well is: it would race with Python's clean-up at exit.
             pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _pool(job: Job, workers: int, prepare: Any) -> ProcessPoolExecutor:
