@@ -137,28 +137,27 @@ def _unsuppressed(count: int, better: _Indices, worse: _Indices) -> NDArray[np.b
         keep = again
 
 
-def vote(kept: _Array, boxes: _Array, scores: _Array, iou_threshold: float) -> _Array:
-    """Box voting (Gidaris 2015): each kept box (K, 4) becomes the score-weighted mean of those it overlaps."""
+def voices(kept: _Array, boxes: _Array, scores: _Array, iou_threshold: float) -> _Array:
+    """How loudly each of N boxes speaks for each of K kept ones, (K, N): its score at this IoU, or 0."""
+    return np.where(iou_matrix(kept, boxes) >= iou_threshold, scores[None], 0).astype(np.float32)
+
+
+def vote(kept: _Array, boxes: _Array, heard: _Array) -> _Array:
+    """Box voting (Gidaris 2015): each kept box (K, 4) becomes the mean of those it hears, by their `voices`."""
     if len(kept) == 0:
         return kept
-    voices = np.where(iou_matrix(kept, boxes) >= iou_threshold, scores[None], 0).astype(np.float32)
-    total = voices.sum(1, keepdims=True)
-    return np.where(total > 0, voices @ boxes / np.maximum(total, 1e-9), kept).astype(np.float32)
+    total = heard.sum(1, keepdims=True)
+    return np.where(total > 0, heard @ boxes / np.maximum(total, 1e-9), kept).astype(np.float32)
 
 
-def agreement(
-    kept: _Array, best: _Array, passes: Sequence[tuple[_Array, _Array]], iou_threshold: float
-) -> _Array:
-    """Scores (K,) of kept boxes (K, 4) by what all passes say: a false alarm of one pass alone sinks.
+def agreement(best: _Array, heard: _Array, counts: Sequence[int]) -> _Array:
+    """Scores (K,) of kept boxes by what all passes say: a false alarm of one pass alone sinks.
 
-    `best` (K,) are the highest scores; each pass has boxes (N, 4) and scores (N,). A pass says of a kept box its best
-    score at this IoU, or 0; the result is the geometric mean of `best` and of the mean over the passes.
+    `best` (K,) are the highest scores; `heard` are `voices` of the passes' boxes side by side, `counts` in all. A pass
+    says of a kept box its loudest voice; the result is the geometric mean of `best` and of the mean over the passes.
     """
-    said = np.zeros((len(passes), len(kept)), np.float32)
-    for voice, (boxes, scores) in zip(said, passes, strict=True):
-        if len(kept) and len(boxes):
-            voice[:] = np.where(iou_matrix(kept, boxes) >= iou_threshold, scores[None], 0).max(1)
-    return np.asarray(np.sqrt(best * said.mean(0)), np.float32)
+    said = [part.max(1, initial=0) for part in np.split(heard, np.cumsum(counts)[:-1], axis=1)]
+    return np.asarray(np.sqrt(best * np.mean(said, 0)), np.float32)
 
 
 def _areas(boxes: _Array) -> _Array:

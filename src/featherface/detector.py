@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.boxes import agreement, decode_boxes, decode_landmarks, nms, vote
+from featherface.boxes import agreement, decode_boxes, decode_landmarks, nms, voices, vote
 from featherface.detections import Detections, concatenate
 from featherface.errors import ConfigError, ImageError, ModelError
 from featherface.images import MAX_PIXELS, Image, ImageSource, fill_input, input_shape, read_image, resize
@@ -172,11 +172,12 @@ class Detector:
         kept = nms(found.boxes, found.scores, self.iou_threshold, self.max_detections)
         boxes, scores, landmarks = found.boxes[kept], found.scores[kept], found.landmarks[kept]
         if len(passes) > 1:
+            heard = voices(boxes, found.boxes, found.scores, _VOTE_IOU)
+            boxes = vote(boxes, found.boxes, heard)
             if agree:
-                scores = agreement(boxes, scores, [(p.boxes, p.scores) for p in passes], _VOTE_IOU)
-            boxes = vote(boxes, found.boxes, found.scores, _VOTE_IOU)
-            order = np.argsort(-scores, kind="stable")
-            boxes, scores, landmarks = boxes[order], scores[order], landmarks[order]
+                scores = agreement(scores, heard, [len(p) for p in passes])
+                order = np.argsort(-scores, kind="stable")
+                boxes, scores, landmarks = boxes[order], scores[order], landmarks[order]
         return Detections(boxes, scores, landmarks, width, height)
 
 

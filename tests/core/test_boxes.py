@@ -16,6 +16,7 @@ from featherface.boxes import (
     encode_landmarks,
     iou_matrix,
     nms,
+    voices,
     vote,
 )
 
@@ -100,7 +101,8 @@ def test_iou(first, second, expected):
 
 def test_voting_moves_a_box_towards_those_it_overlaps_by_their_scores():
     boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10], [100, 100, 110, 110]], np.float32)
-    voted = vote(boxes[:1], boxes, np.array([0.9, 0.3, 0.9], np.float32), 0.5)
+    heard = voices(boxes[:1], boxes, np.array([0.9, 0.3, 0.9], np.float32), 0.5)
+    voted = vote(boxes[:1], boxes, heard)
     np.testing.assert_allclose(voted, [[0.5, 0, 10.5, 10]], atol=1e-5)
 
 
@@ -121,11 +123,14 @@ ELSEWHERE = [50.0, 50.0, 60.0, 60.0]
     ],
 )
 def test_scores_sink_where_passes_do_not_agree(passes, expected):
-    said = [(np.array(b, np.float32).reshape(-1, 4), np.array(s, np.float32)) for b, s in passes]
-    best = np.array([0.8], np.float32)
-    assert agreement(np.array([FACE], np.float32), best, said, 0.5)[0] == pytest.approx(expected, abs=1e-6)
+    boxes = np.array([box for found, _ in passes for box in found], np.float32)
+    scores = np.array([score for _, found in passes for score in found], np.float32)
+    heard = voices(np.array([FACE], np.float32), boxes, scores, 0.5)
+    agreed = agreement(np.array([0.8], np.float32), heard, [len(found) for found, _ in passes])
+    assert agreed[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_nothing_found_has_no_scores():
     empty = np.zeros((0, 4), np.float32)
-    assert agreement(empty, empty[:, 0], [(empty, empty[:, 0])] * 2, 0.5).shape == (0,)
+    heard = voices(empty, empty, empty[:, 0], 0.5)
+    assert agreement(empty[:, 0], heard, [0, 0]).shape == (0,)

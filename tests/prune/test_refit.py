@@ -20,16 +20,16 @@ STAGE3 = Rates(stage3=0.5)
 
 def pictures(count, seed):
     generator = torch.Generator().manual_seed(seed)
-    return torch.rand(count, 3, 256, 256, generator=generator) * 255 - 110
+    return list((torch.rand(count, 3, 256, 256, generator=generator) * 255 - 110).split(1))
 
 
 def logits(network):
-    return network(pictures(2, 9)).class_logits
+    return network(torch.cat(pictures(2, 9))).class_logits
 
 
 def last_map(network):
     """Of the backbone, (B, C, H, W), the channels that are left."""
-    return network.backbone(pictures(2, 9))[-1][:, :128]
+    return network.backbone(torch.cat(pictures(2, 9)))[-1][:, :128]
 
 
 def distance(ours, theirs, look=logits):
@@ -88,4 +88,4 @@ def test_where_nothing_went_nothing_changes(model):
 
 def test_without_pictures_there_is_nothing_to_fit_on(model):
     with pytest.raises(ConfigError, match="no pictures"):
-        refit(model, model, {}, pictures(0, 0))
+        refit(model, model, {}, [])

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,12 +15,8 @@ import typer
 from featherface.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from featherface.train.ablate import AblationConfig, Arm
     from featherface.train.config import TrainConfig
-
-_SURGERY_PICTURES = 24
 
 
 @dataclass(frozen=True)
@@ -126,6 +123,8 @@ def _make_starts(recipe: AblationConfig, folder: Path) -> dict[str, Path]:
     import featherface.model  # noqa: F401  (a missing torch is said here, in one sentence)
     from featherface.model.weights import save_weights
     from featherface.train.ablate import arm_start, without_attention
+    from featherface.train.data import CropDataset
+    from featherface.train.stage import normalised_crops
     from featherface.train.start import starting_point
 
     if recipe.threads:
@@ -135,22 +134,13 @@ def _make_starts(recipe: AblationConfig, folder: Path) -> dict[str, Path]:
     starts = {arm.name: folder / f"{arm.name}.safetensors" for arm in recipe.arms}
     missing = [arm for arm in recipe.arms if not starts[arm.name].exists()]
     if missing:
-        base = starting_point(recipe.init, recipe.model, lambda: _pictures(recipe))
+        pictures = cache(lambda: normalised_crops(CropDataset.of(recipe.data, recipe.seed)))
+        base = starting_point(recipe.init, recipe.model, pictures)
         if recipe.start == "same_function":
-            base = without_attention(base, _pictures(recipe))
+            base = without_attention(base, pictures())
         for arm in missing:
             save_weights(arm_start(base, arm, recipe.start), starts[arm.name])
     return starts
-
-
-def _pictures(recipe: TrainConfig) -> list[Tensor]:
-    """Normalised training crops, on which surgery fits what it replaces."""
-    from featherface.train.data import CropDataset, collate, load_negatives, load_pictures
-    from featherface.train.teacher import normalise
-
-    data = recipe.data
-    dataset = CropDataset(load_pictures(data), load_negatives(data), data, recipe.seed)
-    return [normalise(collate([dataset[i]]).images) for i in range(_SURGERY_PICTURES)]
 
 
 def _train(training: Training, measure: Callable[[Any], dict[str, float]], title: str) -> None:

@@ -157,10 +157,10 @@ def _crops(recipe: Path, count: int, seed: int) -> list[tuple[Image, Annotation]
     import featherface.model  # noqa: F401  (a missing torch is said here, in one sentence)
     from featherface.annotations import Annotation
     from featherface.train.config import load_config
-    from featherface.train.data import CropDataset, load_negatives, load_pictures
+    from featherface.train.data import CropDataset
 
     config = load_config(recipe)
-    data = CropDataset(load_pictures(config.data), load_negatives(config.data), config.data, seed)
+    data = CropDataset.of(config.data, seed)
     samples = [data[i] for i in range(count)]
     return [
         (s.image, Annotation(Path(f"crop {i}"), s.labels.boxes, s.labels.landmarks, s.labels.ignored))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +12,6 @@ import typer
 from featherface.errors import ConfigError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from featherface.model.config import ModelConfig
     from featherface.model.network import FeatherFace
     from featherface.prune.config import PruneConfig
@@ -73,31 +70,22 @@ def _prune(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace
             f"{recipe.name}: the rates leave {parameters:,} parameters, "
             f"over max_parameters = {recipe.max_parameters:,}"
         )
-    doomed(model, layout)  # another kind of network is refused before the training
+    gone = doomed(model, layout)  # another kind of network is refused before the training
     if recipe.soft.steps and training:
         model = _softly(recipe, training, layout, resume)
-    gone = doomed(model, layout)
+        gone = doomed(model, layout)
     smaller = removed(model, gone, layout)
     if recipe.refit.pictures and training:
-        import torch
-
+        from featherface.cli.prune_search import refit_crops
         from featherface.prune.refit import refit
+        from featherface.train.data import load_pictures
 
-        smaller = refit(model, smaller, gone, torch.cat(list(_crops(recipe, training))))
+        smaller = refit(model, smaller, gone, refit_crops(recipe, training, load_pictures(training.data)))
     _print_table(model, smaller)
     target = Path(recipe.output) / recipe.name / "pruned.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     save_weights(smaller, target)
     return target
-
-
-def _crops(recipe: PruneConfig, training: TrainConfig) -> Sequence[Tensor]:
-    """Crops of the training recipe's pictures, as inputs of a network."""
-    from featherface.train.data import CropDataset, load_pictures
-    from featherface.train.stage import normalised_crops
-
-    data = dataclasses.replace(training.data, crop_size=recipe.refit.crop_size)
-    return normalised_crops(CropDataset(load_pictures(data), [], data, training.seed), recipe.refit.pictures)
 
 
 def _softly(recipe: PruneConfig, training: TrainConfig, layout: ModelConfig, resume: bool) -> FeatherFace:

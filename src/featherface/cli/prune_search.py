@@ -7,7 +7,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from featherface.prune.layout import Rates
     from featherface.prune.search import Measured, Search, Trial
     from featherface.train.config import TrainConfig
-    from featherface.train.data import CropDataset
+    from featherface.train.data import CropDataset, Picture
     from featherface.train.distill import Teacher
 
 
@@ -123,7 +123,7 @@ class Bench:
     crops: CropDataset
     teacher: Teacher | None
     pictures: EvaluationSet
-    inputs: Sequence[Tensor]
+    inputs: list[Tensor]
     """Crops that pruned networks are fitted on, none of them of the held-out pictures."""
 
     def original(self) -> Measured:
@@ -135,8 +135,6 @@ class Bench:
 
     def measure(self, rates: Rates) -> Measured:
         """AP on the held-out pictures, time beside the original's in one process, parameters."""
-        import torch
-
         from featherface.model.network import count_parameters
         from featherface.prune.layout import pruned_layout
         from featherface.prune.refit import refit
@@ -148,7 +146,7 @@ class Bench:
         gone = doomed(self.model, layout)
         smaller = removed(self.model, gone, layout)
         if self.inputs:
-            smaller = refit(self.model, smaller, gone, torch.cat(list(self.inputs)))
+            smaller = refit(self.model, smaller, gone, self.inputs)
         recovered = brief_training(self.training, smaller, self.crops, self.teacher)
         session = _session(recovered)
         side, repeats = self.recipe.search.input_size, self.recipe.search.repeats
@@ -175,7 +173,6 @@ def make_bench(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -
     from featherface.prune.layout import pruned_layout
     from featherface.prune.surgery import doomed
     from featherface.train.data import CropDataset, load_negatives, load_pictures
-    from featherface.train.stage import normalised_crops
     from featherface.train.teacher import make_teacher
 
     wanted = recipe.search
@@ -201,8 +198,6 @@ def make_bench(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -
         max_lr=wanted.max_lr,
         warmup=wanted.warmup,
     )
-    fitted = dataclasses.replace(data, crop_size=recipe.refit.crop_size)
-    inputs = normalised_crops(CropDataset(rest, [], fitted, training.seed), recipe.refit.pictures)
     return Bench(
         recipe,
         model,
@@ -211,8 +206,17 @@ def make_bench(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -
         CropDataset(rest, load_negatives(data), data, training.seed),
         make_teacher(training.distill, export_onnx, 1) if training.distill.teacher else None,
         held_out,
-        inputs,
+        refit_crops(recipe, training, rest),
     )
+
+
+def refit_crops(recipe: PruneConfig, training: TrainConfig, pictures: list[Picture]) -> list[Tensor]:
+    """Crops of these pictures that a pruned network is fitted on; none when the recipe wants no refit."""
+    from featherface.train.data import CropDataset
+    from featherface.train.stage import normalised_crops
+
+    data = dataclasses.replace(training.data, crop_size=recipe.refit.crop_size)
+    return normalised_crops(CropDataset(pictures, [], data, training.seed), recipe.refit.pictures)
 
 
 def latency_ratio(ours: OnnxSession, original: OnnxSession, side: int, repeats: int) -> float:

@@ -54,9 +54,9 @@ class Protocol:
         scales = (
             "one scale" if self.scales == (1.0,) else f"scales {', '.join(f'{s:g}' for s in self.scales)}"
         )
-        flip = (", flip" if self.flip else "") + (", scores by agreement" if self.agree else "")
+        more = (", flip" if self.flip else "") + (", scores by agreement" if self.agree else "")
         return (
-            f"{self.name}: {size}, {scales}{flip}, score over {self.score_threshold:g}, "
+            f"{self.name}: {size}, {scales}{more}, score over {self.score_threshold:g}, "
             f"NMS {self.iou_threshold:g}, at most {self.max_detections}"
         )
 

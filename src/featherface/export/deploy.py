@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from featherface.export.fusion import arriving_factors, multiply, usable_factor
+from featherface.export.fusion import Factors, FusedCell, fused_cells, multiply
 from featherface.export.rewrites import class_difference, fold_shuffles, replace
 from featherface.model.attention import CBAM
 from featherface.model.fold import folded
 from featherface.model.heads import SSH, Head
 from featherface.model.layers import ConvBN, SeparableConv
-from featherface.model.neck import BiFPNCell, FusionConv, normalised_fusion
+from featherface.model.neck import BiFPNCell, FusionConv
 from featherface.model.network import FeatherFace
 
 BGR_MEAN = (104.0, 117.0, 123.0)
@@ -41,7 +41,7 @@ class Deployed(nn.Module):
         replace(self.network, CBAM, DeployedCBAM)
         fold_shuffles(self.network)
         replace(self.network, SSH, DeployedSSH)
-        self.network.neck.cells = _deployed_cells(list(self.network.neck.cells))  # type: ignore[arg-type]
+        self.network.neck.cells = fused_cells(self.network.neck.cells, _deployed_cell)  # type: ignore[arg-type]
         self.heads = nn.ModuleList(DeployedHead(head) for head in self.network.heads)  # type: ignore[arg-type]
         del self.network.heads
         self.mean: Tensor
@@ -134,66 +134,16 @@ class DeployedFusion(nn.Module):
         return self.pointwise(self.depthwise(active))  # type: ignore[no-any-return]
 
 
-class DeployedCell(nn.Module):
-    """A BiFPN cell with constant fusion weights, as far as may be in the convs that make the maps.
-
-    `arriving`: the factors that the three maps already carry; `leaving`: those to put on the ones it makes.
-    """
-
-    def __init__(
-        self, cell: BiFPNCell, arriving: tuple[float, float, float], leaving: tuple[float, float, float]
-    ) -> None:
-        super().__init__()
-        self.down, self.project = cell.down, cell.project
-        width = cell.p4_up.pointwise.out_channels
-        to_middle = normalised_fusion(cell.p4_up_weights).tolist()
-        to_p3 = normalised_fusion(cell.p3_up_weights).tolist()
-        to_p4 = normalised_fusion(cell.p4_down_weights).tolist()
-        to_p5 = normalised_fusion(cell.p5_down_weights).tolist()
-        middle = usable_factor(to_p3[1])
-        p3, p4, p5 = arriving
-        p4_again, p5_again = p4, p5
-        if self.project is not None:
-            p3, p4, p5 = usable_factor(to_p3[0]), usable_factor(to_middle[0]), usable_factor(to_middle[1])
-            p4_again, p5_again = usable_factor(to_p4[0]), usable_factor(to_p5[0])
-            for name, factor in zip(self.project, (p3, p4, p5, p4_again, p5_again), strict=True):
-                multiply(self.project[name][0], factor)  # type: ignore[index]
-
-        def scale(wanted: float, carried: float) -> nn.Module:
-            return nn.Identity() if wanted == carried else Scale(width, wanted / carried)
-
-        self.p4_to_middle, self.p5_to_middle = scale(to_middle[0], p4), scale(to_middle[1], p5)
-        self.p3_to_p3, self.middle_to_p3 = scale(to_p3[0], p3), scale(to_p3[1], middle)
-        self.p4_to_p4, self.middle_to_p4 = scale(to_p4[0], p4_again), scale(to_p4[1], middle)
-        self.p3_to_p4 = scale(to_p4[2], leaving[0])
-        self.p5_to_p5, self.p4_to_p5 = scale(to_p5[0], p5_again), scale(to_p5[1], leaving[1])
-        self.middle = DeployedFusion(cell.p4_up, middle)
-        self.p3 = DeployedFusion(cell.p3_up, leaving[0])
-        self.p4 = DeployedFusion(cell.p4_down, leaving[1])
-        self.p5 = DeployedFusion(cell.p5_down, leaving[2])
-
-    def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        p3, p4, p5 = maps
-        p4_again, p5_again = p4, p5
-        if self.project is not None:
-            p4_again, p5_again = self.project["p4_again"](p4), self.project["p5_again"](p5)
-            p3, p4, p5 = self.project["p3"](p3), self.project["p4"](p4), self.project["p5"](p5)
-        middle = self.middle(self.p4_to_middle(p4) + _up(self.p5_to_middle(p5)))
-        p3_out = self.p3(self.p3_to_p3(p3) + _up(self.middle_to_p3(middle)))
-        lateral = self.p4_to_p4(p4_again) + self.middle_to_p4(middle)
-        p4_out = self.p4(lateral + self.p3_to_p4(self.down(p3_out)))
-        p5_out = self.p5(self.p5_to_p5(p5_again) + self.p4_to_p5(self.down(p4_out)))
-        return [p3_out, p4_out, p5_out]
-
-
-def _deployed_cells(cells: list[BiFPNCell]) -> nn.ModuleList:
-    """Every cell leaves its maps with the factors that the next one's first use of them wants."""
-    wanted = [*(arriving_factors(cell) for cell in cells), (1.0, 1.0, 1.0)]
-    return nn.ModuleList(DeployedCell(cell, wanted[i], wanted[i + 1]) for i, cell in enumerate(cells))
-
-
-def _up(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+def _deployed_cell(cell: BiFPNCell, arriving: Factors, leaving: Factors) -> FusedCell:
+    width = cell.p4_up.pointwise.out_channels
+    return FusedCell(
+        cell,
+        arriving,
+        leaving,
+        projection=lambda block: block,
+        scale=lambda factor: Scale(width, factor),
+        fusion=DeployedFusion,
+    )
 
 
 def _swap_and_widen_stem(network: FeatherFace) -> None:

@@ -53,24 +53,25 @@ def _pairs(network: FeatherFace) -> Iterator[_Pair]:
         yield from pairwise(conv for block in blocks.children() for conv in _convs(block))
     for module in network.modules():
         if isinstance(module, Refinement):
-            yield _conv(module.depthwise), _conv(module.pointwise)
+            yield first_conv(module.depthwise), first_conv(module.pointwise)
         elif isinstance(module, FusionConv):
             yield module.depthwise, module.pointwise
         elif isinstance(module, ShuffleBlock):
-            yield _conv(module.reduce), _conv(module.mix)
-            yield _conv(module.mix), _conv(module.expand)
+            yield first_conv(module.reduce), first_conv(module.mix)
+            yield first_conv(module.mix), first_conv(module.expand)
         elif isinstance(module, SSH):
-            yield _conv(module.conv7_2), _conv(module.conv7_3)
+            yield first_conv(module.conv7_2), first_conv(module.conv7_3)
 
 
 def _convs(block: nn.Module) -> list[nn.Conv2d]:
     if isinstance(block, SeparableConv):
-        return [_conv(part) for part in block]
+        return [first_conv(part) for part in block]
     assert isinstance(block, ConvBN)
-    return [_conv(block)]
+    return [first_conv(block)]
 
 
-def _conv(block: nn.Module) -> nn.Conv2d:
+def first_conv(block: nn.Module) -> nn.Conv2d:
+    """The conv that a block begins with."""
     conv = block[0]  # type: ignore[index]
     assert isinstance(conv, nn.Conv2d)
     return conv

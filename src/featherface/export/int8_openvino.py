@@ -14,7 +14,6 @@ from featherface.export.portable import Decoded
 from featherface.export.quantized import QuantizedNetwork
 from featherface.model.network import FeatherFace
 
-_PADDED_POOL = {"strides": [2, 2], "pads_begin": [0, 0], "pads_end": [1, 1], "kernel": [3, 3]}
 _SMALL = 1024
 
 
@@ -56,12 +55,12 @@ def _simplify_pools(network: Any) -> None:
             continue
         pool = opset1.max_pool(
             operation.input_value(0),
-            _PADDED_POOL["strides"],
-            _PADDED_POOL["pads_begin"],
-            _PADDED_POOL["pads_end"],
-            _PADDED_POOL["kernel"],
-            "floor",
-            "explicit",
+            strides=[2, 2],
+            pads_begin=[0, 0],
+            pads_end=[1, 1],
+            kernel_shape=[3, 3],
+            rounding_type="floor",
+            auto_pad="explicit",
         )
         for reader in list(operation.output(0).get_target_inputs()):
             reader.replace_source_output(pool.output(0))

@@ -12,19 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from featherface.export.deploy import BGR_MEAN
+from featherface.export.equalise import first_conv
 from featherface.export.fake_quant import QuantConv, Rounding, share, stay_float
 from featherface.export.layers import is_in
 from featherface.export.quantized_neck import QuantNeck
 from featherface.export.rewrites import FoldedShuffleBlock, class_difference, fold_shuffles
 from featherface.model.attention import CBAM, CoordinateAttention, ResidualAttention
-from featherface.model.backbone import MobileNetV1
+from featherface.model.backbone import STRIDE4_BLOCKS, MobileNetV1
 from featherface.model.fold import folded
 from featherface.model.heads import SSH, Head
 from featherface.model.layers import LEAKY_SLOPE, Refinement
-from featherface.model.network import FeatherFace
-
-_RGB_MEAN = (123.0, 117.0, 104.0)
-_STRIDE4_BLOCKS = 4
+from featherface.model.network import FeatherFace, each
 
 
 class QuantizedNetwork(nn.Module):
@@ -44,7 +43,7 @@ class QuantizedNetwork(nn.Module):
             stem.weight.copy_(stem.weight.flip(1))
         self.pixels = Rounding(fixed=(0.0, 255.0))
         self.mean: Tensor
-        self.register_buffer("mean", torch.tensor(_RGB_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(BGR_MEAN[::-1]).view(1, 3, 1, 1))
         self.backbone = QuantBackbone(network.backbone)
         self.backbone_attention = nn.ModuleList(_attention(m, 1) for m in network.backbone_attention)
         self.neck = QuantNeck(network.neck, cheap_swish)
@@ -67,10 +66,10 @@ class QuantizedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = self.backbone(self.pixels(images) - self.mean)
-        maps = _each(self.backbone_attention, maps)
-        maps = _each(self.neck_attention, self.neck(maps))
-        maps = _each(self.head_attention, _each(self.context, maps))
-        maps = _each(self.shuffle, maps)
+        maps = each(self.backbone_attention, maps)
+        maps = each(self.neck_attention, self.neck(maps))
+        maps = each(self.head_attention, each(self.context, maps))
+        maps = each(self.shuffle, maps)
         if self.refine_p3 is not None:
             maps[0] = self.refine_p3(maps[0], plus=maps[0])
         parts = [head(x) for head, x in zip(self.heads, maps, strict=True)]
@@ -101,7 +100,7 @@ class QuantBackbone(nn.Module):
         early = x
         for i, block in enumerate(self.stage1):
             x = block(x)
-            if i == _STRIDE4_BLOCKS - 1:
+            if i == STRIDE4_BLOCKS - 1:
                 early = x
         p3 = x if self.detail is None else self.detail(early, plus=x)
         x = p3
@@ -119,8 +118,10 @@ class QuantRefinement(nn.Module):
 
     def __init__(self, refinement: Refinement, signed: bool = False) -> None:
         super().__init__()
-        self.depthwise = QuantConv(_conv(refinement.depthwise), _leaky, Rounding())
-        self.pointwise = QuantConv(_conv(refinement.pointwise), None, Rounding(signed=signed, border=True))
+        self.depthwise = QuantConv(first_conv(refinement.depthwise), _leaky, Rounding())
+        self.pointwise = QuantConv(
+            first_conv(refinement.pointwise), None, Rounding(signed=signed, border=True)
+        )
 
     def forward(self, x: Tensor, plus: Tensor) -> Tensor:
         return self.pointwise(self.depthwise(x), plus)  # type: ignore[no-any-return]
@@ -176,10 +177,11 @@ class QuantSSH(nn.Module):
     def __init__(self, ssh: SSH) -> None:
         super().__init__()
         self.conv5_1, self.conv7_2 = (
-            QuantConv(_conv(m), _leaky, Rounding()) for m in (ssh.conv5_1, ssh.conv7_2)
+            QuantConv(first_conv(m), _leaky, Rounding()) for m in (ssh.conv5_1, ssh.conv7_2)
         )
         self.conv3, self.conv5_2, self.conv7_3 = (
-            QuantConv(_conv(m), F.relu, Rounding(border=True)) for m in (ssh.conv3, ssh.conv5_2, ssh.conv7_3)
+            QuantConv(first_conv(m), F.relu, Rounding(border=True))
+            for m in (ssh.conv3, ssh.conv5_2, ssh.conv7_3)
         )
         share(*(m.rounding for m in (self.conv3, self.conv5_2, self.conv7_3)))  # type: ignore[arg-type]
 
@@ -193,7 +195,7 @@ class QuantShuffle(nn.Module):
 
     def __init__(self, block: FoldedShuffleBlock) -> None:
         super().__init__()
-        reduce, mix, expand = (_conv(m) for m in block.convs)
+        reduce, mix, expand = (first_conv(m) for m in block.convs)
         self.reduce, self.mix = QuantConv(reduce, None, Rounding()), QuantConv(mix, None, Rounding())
         self.expand = QuantConv(expand, F.relu, Rounding(border=True))
 
@@ -254,13 +256,3 @@ def _as_conv(layer: nn.Linear) -> nn.Conv2d:
 
 def _leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, LEAKY_SLOPE)
-
-
-def _conv(block: nn.Module) -> nn.Conv2d:
-    conv = block[0]  # type: ignore[index]
-    assert isinstance(conv, nn.Conv2d)
-    return conv
-
-
-def _each(modules: nn.ModuleList, maps: list[Tensor]) -> list[Tensor]:
-    return [module(x) for module, x in zip(modules, maps, strict=True)]

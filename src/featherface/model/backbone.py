@@ -8,7 +8,8 @@ from featherface.model.layers import ConvBN, Refinement, SeparableConv
 
 # In stage 1 the separable convs 2 and 4 halve the map (after the stem's own stride 2): 1-based positions.
 _STAGE1_STRIDED = (2, 4)
-_STRIDE4_BLOCKS = 4
+STRIDE4_BLOCKS = 4
+"""Blocks of stage 1 up to stride 4."""
 
 
 class MobileNetV1(nn.Module):
@@ -28,8 +29,8 @@ class MobileNetV1(nn.Module):
         self.out_channels = (stage1[-1], stage2[-1], stage3[-1])
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        c2: Tensor = self.stage1[:_STRIDE4_BLOCKS](x)
-        c3: Tensor = self.stage1[_STRIDE4_BLOCKS:](c2)
+        c2: Tensor = self.stage1[:STRIDE4_BLOCKS](x)
+        c3: Tensor = self.stage1[STRIDE4_BLOCKS:](c2)
         if self.detail is not None:
             c3 = c3 + self.detail(c2)
         c4: Tensor = self.stage2(c3)

@@ -68,10 +68,10 @@ class FeatherFace(nn.Module):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The three maps (B, C, H/s, W/s) that the heads read."""
-        maps = _each(self.backbone_attention, self.backbone(images))
-        maps = _each(self.neck_attention, self.neck(maps))
-        maps = _each(self.context, maps)
-        maps = _each(self.shuffle, _each(self.head_attention, maps))
+        maps = each(self.backbone_attention, self.backbone(images))
+        maps = each(self.neck_attention, self.neck(maps))
+        maps = each(self.context, maps)
+        maps = each(self.shuffle, each(self.head_attention, maps))
         if self.refine_p3 is not None:
             maps[0] = maps[0] + self.refine_p3(maps[0])
         return maps
@@ -87,7 +87,8 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _each(modules: nn.ModuleList, maps: list[Tensor]) -> list[Tensor]:
+def each(modules: nn.ModuleList, maps: list[Tensor]) -> list[Tensor]:
+    """Each map through the module of its level."""
     return [module(x) for module, x in zip(modules, maps, strict=True)]
 
 

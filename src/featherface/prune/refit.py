@@ -7,7 +7,7 @@ network's own inputs (asymmetric, section 3.2), errors do not add up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -28,17 +28,18 @@ _BACKGROUND = 0.05
 
 
 def refit(
-    source: FeatherFace, smaller: FeatherFace, gone: Mapping[str, list[int]], pictures: Tensor
+    source: FeatherFace, smaller: FeatherFace, gone: Mapping[str, list[int]], pictures: Sequence[Tensor]
 ) -> FeatherFace:
     """`smaller`, cut out of `source`, with every conv fitted to what the source's puts out in its place.
 
-    `gone` is what `surgery.doomed` says; `pictures` are normalised inputs (B, 3, H, W), two dozen with faces are
-    enough. Raises ConfigError without any.
+    `gone` is what `surgery.doomed` says; `pictures` are normalised inputs (1, 3, H, W) of one size, two dozen with
+    faces are enough. Raises ConfigError without any.
     """
-    if len(pictures) == 0:
+    if not pictures:
         raise ConfigError("refit: there are no pictures to fit the pruned network on")
+    batch = torch.cat(list(pictures))
     teacher, student = folded(source), folded(smaller)
-    wanted = _wanted(teacher, _left(source, gone), pictures)
+    wanted = _wanted(teacher, _left(source, gone), batch)
 
     # One forward: each conv is fitted when its input is there, and the next ones see what it then puts out.
     def fit(conv: nn.Module, inputs: tuple[Tensor], name: str) -> None:
@@ -48,7 +49,7 @@ def refit(
     for name in wanted:
         student.get_submodule(name).register_forward_pre_hook(partial(fit, name=name))
     with torch.no_grad():
-        student(pictures)
+        student(batch)
     return unfolded(student)
 
 

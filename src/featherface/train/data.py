@@ -94,6 +94,11 @@ class CropDataset(Dataset[Sample]):
         self.cumulative = np.cumsum(weights / weights.sum())
         self.cache = ImageCache(config.cache_dir, config.cache_gb)
 
+    @classmethod
+    def of(cls, config: DataConfig, seed: int) -> CropDataset:
+        """Crops of all that a recipe's data names; ConfigError as in `load_pictures` and `load_negatives`."""
+        return cls(load_pictures(config), load_negatives(config), config, seed)
+
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng((self.seed, index))
         size = self.config.crop_size

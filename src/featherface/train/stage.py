@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from featherface.errors import ConfigError
 from featherface.model.network import FeatherFace
 from featherface.train.config import TrainConfig
-from featherface.train.data import Batch, CropDataset, collate, load_negatives, load_pictures
+from featherface.train.data import Batch, CropDataset, collate
 from featherface.train.loop import AfterStep, Outcome, Report, Trainer, Validate
 from featherface.train.start import starting_point
 from featherface.train.task import TrainTask
@@ -36,7 +35,7 @@ def run_stage(
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    dataset = CropDataset(load_pictures(config.data), load_negatives(config.data), config.data, config.seed)
+    dataset = CropDataset.of(config.data, config.seed)
     report(f"{len(dataset.pictures)} pictures, {sum(len(p.labels) for p in dataset.pictures)} faces")
     teacher = make_teacher(config.distill, export, torch.get_num_threads()) if distilled else None
     broken = dataset.cache.prepare([p.path for p in [*dataset.pictures, *dataset.negatives]], lambda: None)
@@ -51,7 +50,7 @@ def run_stage(
     return Trainer(config, model, dataset, make_task, validate, report, after_step).run(resume)
 
 
-def normalised_crops(dataset: CropDataset, count: int = _SURGERY_PICTURES) -> Sequence[Tensor]:
+def normalised_crops(dataset: CropDataset, count: int = _SURGERY_PICTURES) -> list[Tensor]:
     """The first crops as inputs of a network, (1, 3, S, S) each: what weight surgery is fitted on."""
     return [normalise(collate([dataset[i]]).images) for i in range(count)]
 
