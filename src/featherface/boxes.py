@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -150,13 +148,14 @@ def vote(kept: _Array, boxes: _Array, heard: _Array) -> _Array:
     return np.where(total > 0, heard @ boxes / np.maximum(total, 1e-9), kept).astype(np.float32)
 
 
-def agreement(best: _Array, heard: _Array, counts: Sequence[int]) -> _Array:
+def agreement(best: _Array, heard: _Array, source: _Indices, passes: int) -> _Array:
     """Scores (K,) of kept boxes by what all passes say: a false alarm of one pass alone sinks.
 
-    `best` (K,) are the highest scores; `heard` are `voices` of the passes' boxes side by side, `counts` in all. A pass
-    says of a kept box its loudest voice; the result is the geometric mean of `best` and of the mean over the passes.
+    `best` (K,) are the highest scores, `heard` (K, N) the `voices` of all passes' boxes, `source` (N,) which pass each
+    box is from, `passes` how many there are. A pass says of a kept box its loudest voice; the result is the
+    geometric mean of `best` and of the mean over the passes.
     """
-    said = [part.max(1, initial=0) for part in np.split(heard, np.cumsum(counts)[:-1], axis=1)]
+    said = [heard[:, source == number].max(1, initial=0) for number in range(passes)]
     return np.asarray(np.sqrt(best * np.mean(said, 0)), np.float32)
 
 

@@ -175,9 +175,10 @@ class Detector:
             heard = voices(boxes, found.boxes, found.scores, _VOTE_IOU)
             boxes = vote(boxes, found.boxes, heard)
             if agree:
-                scores = agreement(scores, heard, [len(p) for p in passes])
-                order = np.argsort(-scores, kind="stable")
-                boxes, scores, landmarks = boxes[order], scores[order], landmarks[order]
+                # In the order of `found`, which is the best first.
+                source = np.repeat(np.arange(len(passes)), [len(p) for p in passes])
+                source = source[np.argsort(-np.concatenate([p.scores for p in passes]), kind="stable")]
+                scores = agreement(scores, heard, source, len(passes))
         return Detections(boxes, scores, landmarks, width, height)
 
 

@@ -126,11 +126,12 @@ def test_scores_sink_where_passes_do_not_agree(passes, expected):
     boxes = np.array([box for found, _ in passes for box in found], np.float32)
     scores = np.array([score for _, found in passes for score in found], np.float32)
     heard = voices(np.array([FACE], np.float32), boxes, scores, 0.5)
-    agreed = agreement(np.array([0.8], np.float32), heard, [len(found) for found, _ in passes])
+    source = np.repeat(np.arange(len(passes)), [len(found) for found, _ in passes])
+    agreed = agreement(np.array([0.8], np.float32), heard, source, len(passes))
     assert agreed[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_nothing_found_has_no_scores():
     empty = np.zeros((0, 4), np.float32)
     heard = voices(empty, empty, empty[:, 0], 0.5)
-    assert agreement(empty[:, 0], heard, [0, 0]).shape == (0,)
+    assert agreement(empty[:, 0], heard, np.zeros(0, int), 2).shape == (0,)

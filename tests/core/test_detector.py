@@ -59,6 +59,12 @@ def test_what_passes_agree_on_comes_first(detector, examples):
     assert (agreed.scores <= merged.scores[best] + 1e-6).all() and (agreed.scores < merged.scores[best]).any()
 
 
+def test_passes_that_say_the_same_change_no_score(detector, examples):
+    photo, twice = examples / "contact_sheet.jpg", {"scales": (1.0, 1.0)}
+    merged, agreed = detector.detect(photo, **twice), detector.detect(photo, **twice, agree=True)
+    np.testing.assert_allclose(agreed.scores, merged.scores, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "options",
     [
