@@ -139,7 +139,7 @@ def simulated(work: list[Shard], workers: int, processes: int) -> dict[str, Any]
         "at_best": slept / workers / makespan([sum(shard.values()) for shard in work], workers),
         "lost": lost(rows, workers, slept),
         "cpu_ms_a_shard": {n: 1000 * spent[n] / len(work) for n in ("driver", "ray", "workers")},
-        "cores_of_others": spent["others"] / clock,
+        "cores_of_others": max(spent["others"], 0.0) / clock,
     }
 
 

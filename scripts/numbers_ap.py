@@ -114,18 +114,16 @@ def batch_simulated() -> str:
                 f"{statistics.median(r['shards_a_second'] for r in runs):.1f}",
                 spread([r["efficiency"] for r in runs]),
                 f"{100 * statistics.median(r['at_best'] for r in runs):.0f}%",
-                spread([r["lost"]["between"] for r in runs if "lost" in r]),
-                spread([r["lost"]["after"] for r in runs if "lost" in r]),
-                f"{statistics.median(r['cores_of_others'] for r in runs):.1f}" if "lost" in runs[0] else "",
+                spread([r["lost"]["between"] for r in runs]),
+                spread([r["lost"]["after"] for r in runs]),
+                f"{statistics.median(r['cores_of_others'] for r in runs):.1f}",
             )
         )
     return table(rows)
 
 
 def spread(shares: list[float]) -> str:
-    """The median in percent, and the range where there are several; nothing where nothing was measured."""
-    if not shares:
-        return ""
+    """The median in percent, and the range where there are several."""
     low, middle, high = (f"{100 * f(shares):.0f}" for f in (min, statistics.median, max))
     return f"{middle}%" if low == high else f"{middle}% ({low} to {high})"
 
