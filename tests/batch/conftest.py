@@ -71,6 +71,18 @@ def rows():
     return read_rows
 
 
+def in_the_middle(process, output, shards, chance) -> bool:
+    """Wait for a random moment of the work: its seconds differ with what else the machine does, its shards do not."""
+    done = len(list(output.glob("part-*")))
+    strike = done + chance.randrange(shards - done)
+    while process.poll() is None:
+        if len(list(output.glob("part-*"))) >= strike and list(output.glob(".part-*")):
+            time.sleep(chance.uniform(0, 0.1))
+            return process.poll() is None
+        time.sleep(0.002)
+    return False
+
+
 def halt(pids, output) -> bool:
     """Stop processes, and say whether one of them is in the middle of a shard: it holds its unfinished part open.
 
@@ -106,6 +118,12 @@ def let_go(pids) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="session", name="in_the_middle")
+def _in_the_middle():
+    """`in_the_middle`: whether the process still runs at that moment."""
+    return in_the_middle
 
 
 @pytest.fixture(scope="session", name="halt")

@@ -61,19 +61,7 @@ def wait_until_gone(pids) -> None:
         time.sleep(0.05)
 
 
-def in_the_middle(process, output, shards, chance) -> bool:
-    """Wait for a random moment of the work: its seconds differ with what else the machine does, its shards do not."""
-    done = len(list(output.glob("part-*")))
-    strike = done + chance.randrange(shards - done)
-    while process.poll() is None:
-        if len(list(output.glob("part-*"))) >= strike and list(output.glob(".part-*")):
-            time.sleep(chance.uniform(0, 0.1))
-            return process.poll() is None
-        time.sleep(0.002)
-    return False
-
-
-def disturbed(photos, output, shards, whom, chance, halt, let_go) -> bool:
+def disturbed(photos, output, shards, whom, chance, in_the_middle, halt, let_go) -> bool:
     """One run with a kill at a random moment; whether the kill met a shard in flight of whom it killed."""
     process = start(photos, output)
     if in_the_middle(process, output, shards, chance):
@@ -129,13 +117,13 @@ def nothing_is_left_over(output, shards) -> None:
     assert left == parts | {"_plan-000000.parquet", "_manifest.json", "_model.onnx"}
 
 
-def test_three_kills(photos, tmp_path, rows, halt, let_go):
-    scenario(photos, tmp_path, rows, (halt, let_go), kills=3, seed=3)
+def test_three_kills(photos, tmp_path, rows, in_the_middle, halt, let_go):
+    scenario(photos, tmp_path, rows, (in_the_middle, halt, let_go), kills=3, seed=3)
 
 
 @pytest.mark.slow
-def test_twenty_kills(photos, tmp_path, rows, halt, let_go):
-    scenario(photos, tmp_path, rows, (halt, let_go), kills=20, seed=20)
+def test_twenty_kills(photos, tmp_path, rows, in_the_middle, halt, let_go):
+    scenario(photos, tmp_path, rows, (in_the_middle, halt, let_go), kills=20, seed=20)
 
 
 def test_a_worker_is_in_flight_only_with_a_part_of_its_own(tmp_path, halt):

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc"),
 ]
-SHARD = 1
+SHARD = 3
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +49,6 @@ def start(cluster, photos, output):
 def finished(process):
     _, errors = process.communicate(timeout=1200)
     assert process.returncode == 0, errors
-
-
-def in_the_middle(process, output, done) -> bool:
-    """Wait until so many shards are done, by how far the run is: its seconds differ with what else the machine does."""
-    while process.poll() is None:
-        if len(list(output.glob("part-*.parquet"))) >= done and (output / "_model.onnx").exists():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def actors(nodes) -> list[int]:
@@ -114,8 +105,10 @@ class Kills:
         return met
 
 
-def test_twenty_kills_of_drivers_workers_and_nodes(cluster, photos, tmp_path, rows, halt, let_go):
-    photos, began = photos / "a", time.monotonic()
+def test_twenty_kills_of_drivers_workers_and_nodes(
+    cluster, photos, tmp_path, rows, in_the_middle, halt, let_go
+):
+    began = time.monotonic()
     finished(start(cluster, photos, tmp_path / "undisturbed"))
     expected, output = rows(tmp_path / "undisturbed"), tmp_path / "out"
     kills = Kills(cluster, output, halt, let_go)
@@ -125,8 +118,7 @@ def test_twenty_kills_of_drivers_workers_and_nodes(cluster, photos, tmp_path, ro
             break
         kill = min(met, key=lambda k: met[k])
         process = start(cluster, photos, output)
-        if in_the_middle(process, output, chance.randrange(len(expected))):
-            time.sleep(chance.uniform(0.0, 0.3))
+        if in_the_middle(process, output, len(expected) // SHARD, chance):
             met[kill] += getattr(kills, kill)(process)
             process.wait(120)
         else:

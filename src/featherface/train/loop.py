@@ -24,6 +24,7 @@ from featherface.train import distributed
 from featherface.train.checkpoint import Progress, restore, save
 from featherface.train.config import TrainConfig, to_dict
 from featherface.train.data import Batch, CropDataset, make_loader
+from featherface.train.depthwise import quicken
 from featherface.train.logs import RunLog
 from featherface.train.schedule import moving_average, one_cycle
 from featherface.train.task import TrainTask
@@ -71,6 +72,7 @@ class Trainer:
         self.rank, self.processes = distributed.start()
         self.folder = Path(config.output) / config.name
         self.model = (folded(model) if config.fold_batch_norm else model).train()
+        quicken(self.model)
         self.model.to(device=distributed.device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.freeze_stem:
             self.model.backbone.stage1[:4].requires_grad_(False)
