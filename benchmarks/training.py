@@ -30,6 +30,7 @@ from featherface.model import FeatherFace, build, preset
 from featherface.model.fold import folded
 from featherface.train.config import DistillConfig, TrainConfig, load_config
 from featherface.train.data import Batch, CropDataset, collate, load_negatives, load_pictures, make_loader
+from featherface.train.depthwise import quicken
 from featherface.train.distill import Teacher
 from featherface.train.task import TrainTask
 from featherface.train.teacher import make_teacher
@@ -110,6 +111,9 @@ def steps(bench: Bench) -> dict[str, Figures]:
     forms = {
         "batch norm folded, channels last, fp32": stepper(network, config, fold=True),
         "batch norm folded, channels last, bf16": stepper(network, config, fold=True, bf16=True),
+        "the same, strided depthwise convs as torch has them": stepper(
+            network, config, fold=True, bf16=True, quick=False
+        ),
         "batch norm folded, plain layout, fp32": stepper(network, config, fold=True, last=False),
         "batch norm, channels last, fp32": stepper(network, config, fold=False),
         "batch norm, plain layout, fp32": stepper(network, config, fold=False, last=False),
@@ -237,10 +241,13 @@ def stepper(
     fold: bool,
     last: bool = True,
     bf16: bool = False,
+    quick: bool = True,
     teacher: Teacher | None = None,
 ) -> Callable[[Batch, int], None]:
     """A function that trains on one batch: forward, losses, backward, AdamW. `last`: channels last."""
     model = (folded(network) if fold else copy.deepcopy(network)).train()
+    if quick:
+        quicken(model)
     if last:
         model.to(memory_format=torch.channels_last)
     else:

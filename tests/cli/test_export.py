@@ -6,7 +6,10 @@ import json
 import subprocess
 import sys
 
+import onnxruntime
 import pytest
+
+from featherface.images import read_image, to_input
 
 
 def test_an_export_runs_as_its_own_example_says(run, tmp_path, examples):
@@ -23,6 +26,18 @@ def test_an_export_runs_as_its_own_example_says(run, tmp_path, examples):
     assert abs(box[0] - 180) < 15 and abs(box[3] - 178) < 15
     found = run("detect", "--model", tmp_path / "v2-512x512.openvino.xml", "--json", "-", examples)
     assert found.code == 0 and len(json.loads(found.out)["images"]) == 3
+
+
+def test_thresholds_go_into_the_graph_and_the_json(run, tmp_path, examples):
+    limits = ["--score-threshold", "0.02", "--iou-threshold", "0.6", "--max-detections", "7"]
+    outcome = run("export", "--model", "nano_b", "--with-nms", *limits, "--output", tmp_path)
+    assert outcome.code == 0, outcome.err
+    about = json.loads((tmp_path / "nano_b-nms.onnx.json").read_text())
+    assert about["thresholds"] == {"score": 0.02, "iou": 0.6, "max_detections": 7}
+    picture = to_input(read_image(examples / "contact_sheet.jpg"), 32)
+    session = onnxruntime.InferenceSession(tmp_path / "nano_b-nms.onnx")
+    boxes, scores, landmarks = session.run(["boxes", "scores", "landmarks"], {"images": picture})
+    assert len(boxes) == len(scores) == len(landmarks) == 7, "the picture has more faces"
 
 
 BAD = [

@@ -21,6 +21,9 @@ LIMITS = [
     pytest.param("torchscript", {"precision": "fp16"}, "no fp16", id="torchscript fp16"),
     pytest.param("onnx", {"precision": "int8"}, "--calibration", id="int8 without pictures"),
     pytest.param("onnx", {"calibration_images": 0}, "at least 1", id="no calibration pictures"),
+    pytest.param("onnx", {"score_threshold": 1.5}, "score threshold 1.5: must lie", id="a score over 1"),
+    pytest.param("onnx", {"iou_threshold": float("nan")}, "IoU threshold nan: must lie", id="no number"),
+    pytest.param("onnx", {"max_detections": 0}, "max detections 0: must be", id="no faces at all"),
     pytest.param("onnx", {"calibration": Path()}, "are for int8", id="pictures without int8"),
     pytest.param("onnx", {"float_layers": ()}, "are for int8", id="float layers without int8"),
 ]

@@ -39,6 +39,13 @@ def export(
     with_nms: Annotated[
         bool, typer.Option("--with-nms", help="Suppression inside too (onnx, openvino).")
     ] = False,
+    score_threshold: Annotated[
+        float, typer.Option(help="Least score of a face; built in by --with-nms, else for the example.")
+    ] = 0.5,
+    iou_threshold: Annotated[
+        float, typer.Option(help="Boxes that overlap more are one face; likewise.")
+    ] = 0.4,
+    max_detections: Annotated[int, typer.Option(help="Most faces that come out; likewise.")] = 750,
     fp16: Annotated[bool, typer.Option("--fp16", help="Half-size weights.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Quantize.", rich_help_panel=_INT8)] = False,
     calibration: Annotated[
@@ -82,6 +89,9 @@ def export(
         calibration=calibration,
         calibration_images=calibration_images,
         float_layers=_groups(float_layers),
+        score_threshold=score_threshold,
+        iou_threshold=iou_threshold,
+        max_detections=max_detections,
     )
     if sensitivity is not None:
         _print_sensitivity(load_model(model)[1], options, sensitivity, sensitivity_images)

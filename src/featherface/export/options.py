@@ -108,6 +108,11 @@ class Options:
         if self.precision != "int8" and (self.calibration or self.float_layers is not None):
             raise ConfigError("calibration pictures and float layers are for int8: --int8")
         check_groups(self.stays_float, LITERT_GROUPS if kind.name == "litert" else None)
+        for name, value in (("score", self.score_threshold), ("IoU", self.iou_threshold)):
+            if not 0 <= value <= 1:
+                raise ConfigError(f"{name} threshold {value}: must lie between 0 and 1")
+        if self.max_detections < 1:
+            raise ConfigError(f"max detections {self.max_detections}: must be at least 1")
         if self.calibration_images < 1:
             raise ConfigError(f"calibration images {self.calibration_images}: must be at least 1")
 
