@@ -3,14 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-docs test-pythons check docs web web-unit web-e2e web-test clean
+.PHONY: demo test test-long test-slow test-docs test-pythons check docs web web-unit web-e2e web-test clean
 
 demo: $(VENV)/.core
 	$(BIN)/featherface detect examples --save out
 	@echo "drawn pictures are in out/"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m "not slow and not long" -n 2
+
+# Exports, kills, slow senders: some seconds each.
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "long and not slow" -n 2
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
@@ -30,7 +34,7 @@ test-pythons:
 	    echo "Python $$version, the core without torch"; \
 	    "$$python" -m venv $(VENV)-$$version && \
 	    $(VENV)-$$version/bin/python -m pip install --quiet -c constraints.txt -e . pytest hypothesis pillow && \
-	    $(VENV)-$$version/bin/python -m pytest -q -m "not slow" tests/core tests/cli/test_detect.py || exit 1; \
+	    $(VENV)-$$version/bin/python -m pytest -q -m "not slow and not long" tests/core tests/cli/test_detect.py || exit 1; \
 	done
 
 check: $(VENV)/.dev

@@ -33,6 +33,7 @@ RAY = pytest.param("ray", marks=pytest.mark.slow, id="ray, which takes long to s
 
 
 @pytest.mark.parametrize("engine", ["local", RAY])
+@pytest.mark.long
 def test_the_same_faces_as_detect(rows, photos, tmp_path, engine):
     told = compare_with_detect(photos, tmp_path, engine, rows)
     assert "faces in 24 pictures, all could be read; 3 files" in told
@@ -82,6 +83,7 @@ def same_faces(row, faces, path) -> None:
         np.testing.assert_allclose(np.array(row[name]), wanted, rtol=0, atol=near, err_msg=f"{path}: {name}")
 
 
+@pytest.mark.long
 def test_a_picture_that_ends_its_process_is_a_row(rows, some_photos, tmp_path):
     """Stands for a decoder that crashes: sitecustomize makes one size of picture deadly in every process."""
     (tmp_path / "sitecustomize.py").write_text(DEADLY)
@@ -139,6 +141,7 @@ def test_a_source_of_which_nothing_can_be_read_fails(rows, tmp_path):
     assert len(rows(tmp_path / "out")) == 3
 
 
+@pytest.mark.long
 def test_a_full_disk_is_one_line_and_the_next_run_goes_on(photos, tmp_path, rows):
     if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
         pytest.skip("no right to mount a small disk in a namespace of its own")

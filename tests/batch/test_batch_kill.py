@@ -117,6 +117,7 @@ def nothing_is_left_over(output, shards) -> None:
     assert left == parts | {"_plan-000000.parquet", "_manifest.json", "_model.onnx"}
 
 
+@pytest.mark.long
 def test_three_kills(photos, tmp_path, rows, in_the_middle, halt, let_go):
     scenario(photos, tmp_path, rows, (in_the_middle, halt, let_go), kills=3, seed=3)
 

@@ -11,6 +11,8 @@ pytest.importorskip("s3fs", reason="s3fs is not installed")
 
 from featherface.errors import DataError
 
+pytestmark = pytest.mark.long
+
 COUNT = 24
 
 

@@ -12,6 +12,7 @@ import pytest
 from featherface.images import read_image, to_input
 
 
+@pytest.mark.long
 def test_an_export_runs_as_its_own_example_says(run, tmp_path, examples):
     pytest.importorskip("openvino", reason="openvino is not installed")
     outcome = run("export", "--format", "openvino", "--input-size", "512x512", "--output", tmp_path)
@@ -28,6 +29,7 @@ def test_an_export_runs_as_its_own_example_says(run, tmp_path, examples):
     assert found.code == 0 and len(json.loads(found.out)["images"]) == 3
 
 
+@pytest.mark.long
 def test_thresholds_go_into_the_graph_and_the_json(run, tmp_path, examples):
     limits = ["--score-threshold", "0.02", "--iou-threshold", "0.6", "--max-detections", "7"]
     outcome = run("export", "--model", "nano_b", "--with-nms", *limits, "--output", tmp_path)
@@ -116,6 +118,7 @@ def test_an_output_that_cannot_be_written_is_named(run, tmp_path):
     assert outcome.err.strip().endswith("file: cannot be written (File exists)")
 
 
+@pytest.mark.long
 def test_published_weights_export_under_their_own_name(run, shared, tmp_path):
     weights = shared / "published" / "featherface_v1_489015.pth"
     outcome = run("export", "--model", weights, "--format", "torchscript", "--output", tmp_path)

@@ -107,6 +107,7 @@ def rows(table):
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
+@pytest.mark.long
 def test_training_learns_labels_of_ones_own(run, ovals, monkeypatch):
     monkeypatch.chdir(ovals)
     untrained = run("train", "ovals.toml", "--set", "steps=1", "--set", "name=untrained")

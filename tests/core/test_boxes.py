@@ -52,6 +52,7 @@ def test_nms_equals_the_naive_loop(case, threshold):
     assert nms(boxes, scores, threshold).tolist() == naive_nms(boxes, scores, threshold)
 
 
+@pytest.mark.long
 def test_nms_stops_at_the_limit_and_stays_greedy_past_compaction():
     rng = np.random.default_rng(0)
     low = rng.uniform(0, 400, (600, 2))

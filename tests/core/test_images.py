@@ -118,6 +118,7 @@ def test_no_permission(tmp_path):
         read_image(path)
 
 
+@pytest.mark.long
 def test_a_decompression_bomb_is_refused():
     small_file_of_many_pixels = encoded("L", size=(30_000, 12_000), compress_level=1)
     with pytest.raises(ImageError, match="pixels"):

@@ -56,6 +56,7 @@ def test_album_search_reads_only_what_changed(album):
     assert "left out" in out and "bad.jpg" in out
 
 
+@pytest.mark.long
 def test_cluster_batch_on_this_machine(album):
     need("pyarrow", "fsspec", "ray")
     out = run("cluster_batch.py", "album", "faces", "--engine", "local", "--workers", 1, cwd=album.parent)
@@ -72,6 +73,7 @@ def test_cluster_batch_on_this_machine(album):
         pytest.param(["--keep", 0], [0, 0, 1, 1, 1], id="one kept, once it has a track"),
     ],
 )
+@pytest.mark.long
 def test_video_anonymiser(album, keep, faces):
     need("av", "trackers")
     import av

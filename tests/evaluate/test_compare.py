@@ -66,6 +66,7 @@ def test_a_photo_for_latency_is_square(name, examples):
 
 
 @pytest.mark.shared
+@pytest.mark.long
 def test_the_command_compares_and_draws(shared, tmp_path):
     other = tmp_path / "again.onnx"
     other.write_bytes(Path(find_model("v2")).read_bytes())

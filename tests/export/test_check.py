@@ -135,6 +135,7 @@ def test_what_does_not_drift_passes(options, change, v2, examples):
     assert len(about["max_difference"]) == 3
 
 
+@pytest.mark.long
 def test_photos_without_faces_check_nothing_and_that_is_said(v2, tmp_path):
     photo = tmp_path / "grey.png"
     cv2.imwrite(str(photo), np.full((200, 300, 3), 90, np.uint8))

@@ -33,6 +33,7 @@ HEAVY = pytest.mark.slow
         pytest.param("openvino", {"with_nms": True}, id="openvino: suppressed", marks=HEAVY),
     ],
 )
+@pytest.mark.long
 def test_a_larger_picture_gets_the_detectors_boxes(name, more, v2, portrait, tmp_path):
     pytest.importorskip(name)
     raw = Options(find_format(name), input_size=(320, 416))

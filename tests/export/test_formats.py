@@ -20,6 +20,8 @@ from featherface.model import published
 from featherface.priors import prior_boxes
 from featherface.runtimes.card import card_path, sha256
 
+pytestmark = pytest.mark.long
+
 NEEDS = {
     "onnx": (), "torchscript": (), "openvino": ("openvino",), "ncnn": ("ncnn", "pnnx"),
     "litert": ("litert_torch",), "executorch": ("executorch",), "coreml": ("coremltools",),

@@ -77,6 +77,7 @@ def test_layers_stay_float(floats, stays, plain):
 
 
 @pytest.mark.parametrize("size", [None, (64, 96)])
+@pytest.mark.long
 def test_openvino_runs_its_convs_in_int8(size, plain, examples, tmp_path):
     openvino = pytest.importorskip("openvino")
     options = Options(find_format("openvino"), size, "int8", calibration=examples, calibration_images=2)
@@ -97,6 +98,7 @@ def test_openvino_runs_its_convs_in_int8(size, plain, examples, tmp_path):
     assert pools and all("f32" not in pool["outputPrecisions"] for pool in pools)
 
 
+@pytest.mark.long
 def test_openvino_says_what_the_simulation_says(plain, examples, tmp_path):
     openvino = pytest.importorskip("openvino")
     options = Options(find_format("openvino"), precision="int8", calibration=examples, calibration_images=2)

@@ -18,6 +18,8 @@ from featherface.errors import MissingExtraError, ModelError
 from featherface.runtime import open_session
 from featherface.runtimes.card import card_path, checked_spec, sha256
 
+pytestmark = pytest.mark.long
+
 RUNTIMES = ["openvino", "ncnn"]
 LITERT = Path(__file__).parent / "data" / "nano_b-fp16-320x320.tflite"
 """By `featherface export --model nano_b --format litert --fp16 --input-size 320x320`, whose converter is large."""

@@ -39,6 +39,7 @@ def test_the_shipped_onnx_agrees_with_the_shipped_weights(portrait):
     assert np.abs(landmarks - expected.landmark_deltas.numpy()).max() < 1e-4 * 10
 
 
+@pytest.mark.long
 def test_a_deformable_network_exports_with_its_layout(tmp_path):
     torch.manual_seed(0)
     model = build(SMALL).eval()
@@ -82,6 +83,7 @@ def test_the_deployed_arrangement_computes_the_same(name, weights, reason):
     assert (landmarks - expected.landmark_deltas).abs().max() < 1e-4, reason
 
 
+@pytest.mark.long
 def test_sums_fuse_with_the_convs_before_them(tmp_path):
     """Without the maps' sizes in the file ONNX Runtime adds in an operator of its own, eleven times more."""
     export_onnx(build(preset("v2")).eval(), tmp_path / "v2.onnx")

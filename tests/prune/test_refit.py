@@ -53,6 +53,7 @@ def repetitive(model):
     return network
 
 
+@pytest.mark.long
 def test_filters_that_others_make_up_for_cost_nothing(repetitive):
     layout = pruned_layout(repetitive.config, STAGE3, "small")
     gone = {
@@ -73,6 +74,7 @@ def test_filters_that_others_make_up_for_cost_nothing(repetitive):
         pytest.param(Rates(context_p3=0.5, context_p4=0.5, context_p5=0.5), id="context"),
     ],
 )
+@pytest.mark.long
 def test_the_outputs_come_nearer_to_those_before(model, rates):
     layout = pruned_layout(model.config, rates, "small")
     gone = doomed(model, layout)

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 from featherface.cli.app import build_app
 
+pytestmark = pytest.mark.long
+
 POST = ("POST /v1/detect HTTP/1.1", "Host: x")
 
 

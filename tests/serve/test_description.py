@@ -132,6 +132,7 @@ def probe(examples, *, pictures):
 
 
 @pytest.mark.parametrize("pictures", [False, True], ids=["whatever fits it", "pictures"])
+@pytest.mark.long
 def test_the_description_holds(pictures):
     probe(20, pictures=pictures)
 

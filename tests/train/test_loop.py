@@ -103,6 +103,7 @@ def test_a_pause_does_not_use_up_the_hours(done, mean, seconds, counted, why):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
+@pytest.mark.long
 def test_a_stopped_run_goes_on_bit_for_bit(tiny_set, tmp_path, undisturbed, how):
     arguments = [*COMMAND, tiny_set / "tiny.toml", "--set", f'output="{tmp_path}"', "--set", f"steps={LONG}"]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -186,11 +187,13 @@ def test_the_best_by_hard_is_kept(tiny, tmp_path):
     assert "ap_hard" in (tmp_path / "tiny" / "validation.csv").read_text()
 
 
+@pytest.mark.long
 def test_hours_fit_a_whole_cycle_into_the_time(tiny):
     outcome = train(replace(tiny, hours=3 / 3600))
     assert outcome.finished and outcome.steps > 0
 
 
+@pytest.mark.long
 def test_distilling_learns_from_a_teacher_of_ours(tiny, tmp_path):
     teacher = train(replace(tiny, steps=1, name="teacher")).weights
     config = replace(tiny, distill=replace(tiny.distill, teacher=str(teacher), runtime="torch"))

@@ -153,6 +153,7 @@ def test_a_full_disk_is_one_line_for_records_too(clip, tmp_path):
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("command", ["video", "anonymise"])
+@pytest.mark.long
 def test_a_stopped_run_leaves_no_half_written_file(long_clip, tmp_path, stop, command):
     out = tmp_path / "out"
     save = out / "o.mp4" if command == "video" else out
