@@ -12,8 +12,8 @@ from torch.nn import functional as F
 class StridedDepthwise(nn.Conv2d):
     """A 3x3 depthwise conv of stride 2 and padding 1: the same function, weights and names as before.
 
-    oneDNN's bf16 kernel for the gradient of the input is quick at stride 1 only: at stride 2 four such layers took a
-    third of a whole training step. The gradient is the same as at stride 1 with zeros between.
+    oneDNN's bf16 kernel for the gradient of the input is quick at stride 1 only: at stride 2 five such layers took
+    half of all convs' backward pass. The gradient is the same as at stride 1 with zeros between.
     """
 
     def forward(self, x: Tensor) -> Tensor:
