@@ -78,7 +78,7 @@ def test_a_release_builds_the_page_before_the_package(release, tmp_path, monkeyp
     assert ran[0] == "make web" and "-m build" in ran[1]
 
 
-ALWAYS = ["check", "demo", "docs", "test", "test-docs", "test-pythons"]
+ALWAYS = ["check", "demo", "docs", "test", "test-long", "test-docs", "test-pythons"]
 
 
 @pytest.mark.parametrize(

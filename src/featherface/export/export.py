@@ -123,7 +123,7 @@ def check(model: FeatherFace, options: Options) -> None:
         raise ConfigError(f"{model.config.name}: no runtime has deformable convolution in int8")
     if options.precision == "int8":
         convs = [layer for layer, module in model.named_modules() if isinstance(module, Conv2d)]
-        if absent := [g for g in options.stays_float if not any(is_in(conv, (g,)) for conv in convs)]:
+        if absent := [g for g in options.float_layers or () if not any(is_in(conv, (g,)) for conv in convs)]:
             raise ConfigError(f"{model.config.name}: has no layers {absent[0]!r} to keep in float")
     if options.calibration is not None:
         find_pictures(options.calibration, 1)
