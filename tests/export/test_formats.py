@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from featherface.boxes import decode_boxes, decode_landmarks
+from featherface.cli.export import load_model
 from featherface.errors import ConfigError, FeatherFaceError, MissingExtraError, ModelError
 from featherface.export.export import export_model
 from featherface.export.options import FORMATS, Options, find_format
@@ -75,6 +76,16 @@ def test_a_format_is_written_with_all_that_belongs_to_it(name, options, plain, t
     assert "@" not in example.replace("@Model", "")
     if done.snippet.suffix == ".py":
         compile(example, str(done.snippet), "exec")
+
+
+@HEAVY
+def test_executorch_keeps_int8_weights_in_int8(examples, tmp_path):
+    pytest.importorskip("executorch", reason="executorch is not installed: see docs/deployment.md")
+    sizes, network = {}, load_model("nano_b")[1]
+    for precision, more in (("fp32", {}), ("int8", {"calibration": examples})):
+        chosen = Options(find_format("executorch"), (64, 64), precision, **more)
+        sizes[precision] = export_model(network, "small", tmp_path, chosen, needs_faces=False).size
+    assert sizes["int8"] < 0.8 * sizes["fp32"], "its quantizer wants to be asked about weights, too"
 
 
 @pytest.mark.parametrize(

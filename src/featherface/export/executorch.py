@@ -11,12 +11,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from featherface.errors import ModelError
 from featherface.export.check import Run
 from featherface.export.layers import is_in
 from featherface.export.options import DEFAULT_SIZE, Options
 from featherface.export.torchscript import portable
 from featherface.export.versions import require
 from featherface.model.network import FeatherFace
+
+_RELU = {torch.ops.aten.relu.default, torch.ops.aten.relu_.default}
 
 
 def check_installed(options: Options) -> None:
@@ -46,7 +49,10 @@ def runner(path: Path, options: Options) -> Run:
     """The file in ExecuTorch's Python runtime."""
     from executorch.runtime import Runtime
 
-    method = Runtime.get().load_program(path).load_method("forward")
+    try:
+        method = Runtime.get().load_program(path).load_method("forward")
+    except RuntimeError as error:
+        raise ModelError(f"ExecuTorch cannot load what it wrote ({error}); see --float-layers") from error
 
     def run(images: Any) -> Any:
         return tuple(output.detach().numpy().copy() for output in method.execute([torch.from_numpy(images)]))
@@ -67,14 +73,25 @@ def _quantized(network: nn.Module, sample: torch.Tensor, options: Options) -> nn
 
     from featherface.export.calibration import batches
 
-    int8 = get_symmetric_quantization_config(is_per_channel=True)
-    stays = options.stays_float
+    def wanted(node: torch.fx.Node) -> bool:
+        # Asked of all nodes of a pattern, the conv's weights among them.
+        if node.op != "call_function" or node.target in _RELU:
+            return True
+        return node.target is torch.ops.aten.conv2d.default and not is_in(layer_of(node), options.stays_float)
+
     quantizer = XNNPACKQuantizer()
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d) and not is_in(name.removeprefix("network."), stays):
-            quantizer.set_module_name(name, int8)
+    quantizer.set_global(get_symmetric_quantization_config(is_per_channel=True))
+    quantizer.set_filter_function(wanted)
     prepared = prepare_pt2e(torch.export.export(network, (sample,)).module(), quantizer)
     for images in batches(options):
         prepared(torch.from_numpy(images))
     result: nn.Module = convert_pt2e(prepared)
+    if not any(value.dtype == torch.int8 for value in result.state_dict().values()):
+        raise ModelError("ExecuTorch: its quantizer put no weights in int8; is its version a newer one?")
     return result
+
+
+def layer_of(node: torch.fx.Node) -> str:
+    """The network's layer that an exported node is of, such as `neck.cells.0.p3_up.pointwise`."""
+    modules = list(node.meta["nn_module_stack"].values())
+    return str(modules[-1][0]).removeprefix("network.")

@@ -53,7 +53,15 @@ FORMATS: dict[str, Format] = {
     ),
     "torchscript": Format("torchscript", "libtorch", ".torchscript.pt", "torchscript.cpp"),
     "executorch": Format(
-        "executorch", "ExecuTorch", ".pte", "executorch.cpp", dynamic=False, deformable=False, int8=True
+        "executorch",
+        "ExecuTorch",
+        ".pte",
+        "executorch.cpp",
+        dynamic=False,
+        deformable=False,
+        int8=True,
+        # XNNPACK refuses the scales of Coordinate Attention's convs, whose outputs hardly vary.
+        float_layers=("backbone.stage1", "heads", "neck_attention"),
     ),
     "coreml": Format(
         "coreml", "Core ML", ".mlpackage", "coreml.swift", dynamic=False, deformable=False, fp16=True
