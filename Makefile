@@ -34,7 +34,7 @@ test-pythons:
 	    echo "Python $$version, the core without torch"; \
 	    "$$python" -m venv $(VENV)-$$version && \
 	    $(VENV)-$$version/bin/python -m pip install --quiet -c constraints.txt -e . pytest hypothesis pillow && \
-	    $(VENV)-$$version/bin/python -m pytest -q -m "not slow and not long" tests/core tests/cli/test_detect.py || exit 1; \
+	    $(VENV)-$$version/bin/python -m pytest -q -m "not slow" tests/core tests/cli/test_detect.py || exit 1; \
 	done
 
 check: $(VENV)/.dev

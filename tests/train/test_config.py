@@ -17,7 +17,7 @@ OF_OTHERS = {
     "nano_b_int8_card",
     "nano_b",
     "nano_b_search",
-    "nano_b_searched",
+    "nano_b_whole",
     "ablate",
     "ablate_losses",
 }

@@ -77,7 +77,9 @@ def _quantized(network: nn.Module, sample: torch.Tensor, options: Options) -> nn
         # Asked of all nodes of a pattern, the conv's weights among them.
         if node.op != "call_function" or node.target in _RELU:
             return True
-        return node.target is torch.ops.aten.conv2d.default and not is_in(layer_of(node), options.stays_float)
+        return node.target is torch.ops.aten.conv2d.default and not is_in(
+            _layer_of(node), options.stays_float
+        )
 
     quantizer = XNNPACKQuantizer()
     quantizer.set_global(get_symmetric_quantization_config(is_per_channel=True))
@@ -91,7 +93,7 @@ def _quantized(network: nn.Module, sample: torch.Tensor, options: Options) -> nn
     return result
 
 
-def layer_of(node: torch.fx.Node) -> str:
+def _layer_of(node: torch.fx.Node) -> str:
     """The network's layer that an exported node is of, such as `neck.cells.0.p3_up.pointwise`."""
     modules = list(node.meta["nn_module_stack"].values())
     return str(modules[-1][0]).removeprefix("network.")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_weight
 
 
 class StridedDepthwise(nn.Conv2d):
@@ -54,18 +55,8 @@ class _Strided(torch.autograd.Function):
             spread[:, :, ::2, ::2] = gradient
             of_input = F.conv2d(spread, weight.flip(2, 3), padding=1, groups=len(weight))
         if ctx.needs_input_grad[1]:
-            _, of_weight, _ = torch.ops.aten.convolution_backward(
-                gradient,
-                x,
-                weight,
-                None,
-                [2, 2],
-                [1, 1],
-                [1, 1],
-                False,
-                [0, 0],
-                len(weight),
-                [False, True, False],
+            of_weight = conv2d_weight(  # type: ignore[no-untyped-call]
+                x, weight.shape, gradient, stride=2, padding=1, groups=len(weight)
             )
         if ctx.needs_input_grad[2]:
             of_bias = gradient.sum((0, 2, 3))
