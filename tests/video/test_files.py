@@ -248,7 +248,7 @@ def test_pictures_stand_upright_in_every_format(images, tmp_path, suffix, rotati
         shown = [frame.image for frame in reader.frames()]
     with open_video(str(source)) as reader, open_writer(target, reader) as writer:
         for frame in reader.frames():
-            writer.write(frame.image, frame.pts, frame.duration)
+            writer.write(frame, frame.image)
     with open_video(str(target)) as reader:
         assert reader.source.rotation == (0 if suffix == ".ts" else rotation)
         for before, frame in zip(shown, reader.frames(), strict=True):

@@ -56,7 +56,7 @@ def _find(job: Job, path: str) -> tuple[list[tuple[NDArray[np.float32], NDArray[
 
 
 def _hide(job: Job, path: str, target: Path, hidden: list[NDArray[np.float32]]) -> None:
-    from featherface.anonymise import hide
+    from featherface.anonymise import grown, hide
     from featherface.cli.progress import frames_bar
     from featherface.video import ahead, open_video, open_writer
 
@@ -67,7 +67,7 @@ def _hide(job: Job, path: str, target: Path, hidden: list[NDArray[np.float32]]) 
         ahead(reader.frames(writer.copy), _AHEAD) as upcoming,
     ):
         for frame, boxes in zip(upcoming, hidden, strict=True):
-            writer.write(hide(frame.image, boxes, job.style), frame.pts, frame.duration)
+            writer.write(frame, hide(frame.image, boxes, job.style), grown(boxes, job.style.grow))
             advance()
 
 

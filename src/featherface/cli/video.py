@@ -92,9 +92,9 @@ def video(
                 count += 1
                 ids.update(int(i) for i in tracked.ids if i >= 0)
                 if writer is not None or show:
-                    drawn = draw_tracked(frame.image, tracked)
+                    drawn, changed = draw_tracked(frame.image, tracked)
                     if writer is not None:
-                        writer.write(drawn, frame.pts, frame.duration)
+                        writer.write(frame, drawn, changed)
                     if show and not _shown(drawn):
                         break
                 advance()

@@ -16,6 +16,7 @@ import numpy as np
 
 from featherface.errors import VideoError
 from featherface.images import IMAGE_SUFFIXES, Image, read_image
+from featherface.video.planes import can_be_patched
 
 _OPEN_SECONDS, _READ_SECONDS = 10.0, 15.0
 _STILL_RATE = Fraction(25)
@@ -33,6 +34,8 @@ class Frame:
     """How long, in the same unit; 0 when the source does not say."""
     image: Image
     """(H, W, 3) RGB, upright."""
+    decoded: Any = None
+    """PyAV's frame, where parts of it can be replaced; see `featherface.video.planes`."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class VideoReader:
                 packets += packet.size > 0
                 for decoded in packet.decode():
                     last = _rising(decoded, last, source)
-                    yield Frame(count, last, int(decoded.duration or 0), _upright(decoded, source))
+                    own = decoded if can_be_patched(decoded, source.rotation, source.colour) else None
+                    yield Frame(count, last, int(decoded.duration or 0), _upright(decoded, source), own)
                     count += 1
         except (av.error.FFmpegError, OSError) as error:
             verb = "went away" if source.live else "damaged or truncated"

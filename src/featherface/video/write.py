@@ -12,12 +12,14 @@ from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from featherface.atomic import atomic_path
-from featherface.draw import draw_detections
+from featherface.draw import draw_detections, drawn_regions
 from featherface.errors import ConfigError, VideoError
 from featherface.images import Image
-from featherface.video.read import VideoReader
+from featherface.video.planes import patched
+from featherface.video.read import Frame, VideoReader
 from featherface.video.track import UNTRACKED, Tracked
 
 _H264 = ("libx264", {"preset": "superfast", "crf": "20"})
@@ -84,10 +86,13 @@ class VideoWriter:
         self._thread = threading.Thread(target=self._work, daemon=True, name="encode")
         self._thread.start()
 
-    def write(self, image: Image, pts: int, duration: int = 0) -> None:
-        """Queue an upright RGB frame; waits when the encoder is behind."""
+    def write(self, frame: Frame, image: Image, changed: NDArray[np.float32] | None = None) -> None:
+        """Queue an upright RGB picture in the frame's place; waits when the encoder is behind.
+
+        `changed` (N, 4, xyxy): where it differs from the frame's own; the rest is then encoded as it was decoded.
+        """
         self._slots.acquire()
-        self._put((image, pts, duration))
+        self._put((frame, image, changed))
 
     def copy(self, packet: Any) -> None:
         """Queue a packet of one of the source's audio streams."""
@@ -139,29 +144,32 @@ class VideoWriter:
 
     def _do(self, item: Any) -> None:
         if isinstance(item, tuple):
-            image, pts, duration = item
-            self._durations[pts] = duration
-            self._mux(self._stream.encode(self._frame(image, pts)))
+            frame, image, changed = item
+            self._durations[frame.pts] = frame.duration
+            if frame.decoded is None or changed is None:
+                stored = self._stored(image)
+            else:
+                stored = patched(frame.decoded, image, changed, self._source.colour)
+            stored.pts, stored.time_base = frame.pts, self._source.time_base
+            self._mux(self._stream.encode(stored))
         elif item is None:
             self._mux(self._stream.encode(None))
         else:
             item.stream = self._audio[item.stream.index]
             self._container.mux(item)
 
-    def _frame(self, image: Image, pts: int) -> Any:
+    def _stored(self, image: Image) -> Any:
         stored = np.rot90(image, -self._rotation // 90) if self._rotation else image
         height, width = stored.shape[:2]
         if height % 2 or width % 2:  # 4:2:0 has no odd sides; the last row or column is doubled
             stored = np.pad(stored, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(stored), format="rgb24")
         colour = self._source.colour
-        frame = frame.reformat(
+        return frame.reformat(
             format="yuv420p",
             dst_colorspace=colour.get("colorspace"),
             dst_color_range=colour.get("color_range"),
         )
-        frame.pts, frame.time_base = pts, self._source.time_base
-        return frame
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
@@ -225,10 +233,11 @@ def open_writer(
             stack.close()
 
 
-def draw_tracked(image: Image, tracked: Tracked) -> Image:
-    """A copy of the frame with boxes, landmarks and track ids."""
+def draw_tracked(image: Image, tracked: Tracked) -> tuple[Image, NDArray[np.float32]]:
+    """A copy of the frame with boxes, landmarks and track ids, and the regions (N, 4, xyxy) that they touch."""
     labels = ["" if track == UNTRACKED else f"#{track}" for track in tracked.ids]
-    return draw_detections(image, tracked.found, labels)
+    drawn = draw_detections(image, tracked.found, labels)
+    return drawn, drawn_regions(image.shape[:2], tracked.found, labels)
 
 
 def _muxer(suffix: str, tags: dict[str, str]) -> dict[str, str]:
