@@ -16,7 +16,7 @@ from featherface.runtimes.spec import ModelSpec, read_spec
 
 _Array = NDArray[np.float32]
 _OUTPUTS = ("scores", "box_deltas", "landmark_deltas")
-_NOT_RUN = {".pt": "TorchScript", ".pte": "ExecuTorch", ".mlpackage": "Core ML"}
+_NOT_RUN = {".pt": "TorchScript", ".mlpackage": "Core ML"}
 
 
 class Session(Protocol):
@@ -83,12 +83,14 @@ class OnnxSession:
 
 
 def open_session(path: str | Path, threads: int | None = None) -> Session:
-    """A model file in the runtime that its suffix names: .xml OpenVINO, .param ncnn, .tflite LiteRT, else ONNX.
+    """A model file in the runtime that its suffix names.
+
+    .xml is OpenVINO's, .param ncnn's, .tflite LiteRT's, .pte ExecuTorch's, anything else ONNX.
 
     Raises ModelError for a file that cannot be run, MissingExtraError when its runtime is not installed.
     """
     match Path(path).suffix.lower():
-        case ".pt" | ".pte" | ".mlpackage" as suffix:
+        case ".pt" | ".mlpackage" as suffix:
             raise ModelError(
                 f"{path}: the detector does not run {_NOT_RUN[suffix]} files; export another format"
             )
@@ -108,6 +110,10 @@ def open_session(path: str | Path, threads: int | None = None) -> Session:
             from featherface.runtimes.litert import LiteRtSession
 
             return LiteRtSession(path, threads)
+        case ".pte":
+            from featherface.runtimes.executorch import ExecuTorchSession
+
+            return ExecuTorchSession(path, threads)
         case _:
             return OnnxSession(path, threads)
 

@@ -108,6 +108,27 @@ def test_a_litert_session_is_shared_by_threads_and_survives_pickling():
     _answers_threads_as_it_answers_one(session, side=320)
 
 
+@pytest.mark.slow
+def test_an_executorch_file_finds_the_same_face_from_any_thread(portrait, tmp_path):
+    pytest.importorskip("executorch", reason="executorch is not installed: see docs/deployment.md")
+    from featherface.cli.export import load_model
+    from featherface.export.export import export_model
+    from featherface.export.options import Options, find_format
+    from featherface.images import resize
+
+    network = load_model("nano_b")[1]
+    file = export_model(network, "nano_b", tmp_path, Options(find_format("executorch"), (320, 320))).model
+    photo = resize(portrait, 320, 320)
+    found, expected = Detector(file, threads=1).detect(photo), Detector("nano_b").detect(photo)
+    assert len(found) == len(expected) == 1
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.05)
+    np.testing.assert_allclose(found.landmarks, expected.landmarks, atol=0.05)
+    _answers_threads_as_it_answers_one(pickle.loads(pickle.dumps(open_session(file, threads=1))), side=320)
+    _append(file, b"x")
+    with pytest.raises(ModelError, match="does not match the sha256"):
+        Detector(file)
+
+
 @pytest.mark.parametrize("copied", RUNTIMES, indirect=True)
 @pytest.mark.parametrize(("damage", "reason"), DAMAGE)
 def test_a_damaged_file_is_told_before_its_runtime_sees_it(copied, damage, reason):
@@ -179,7 +200,6 @@ def test_weights_beside_a_network_must_be_listed_too(suffix, onnx_copy):
     ("name", "reason"),
     [
         ("x.torchscript.pt", "the detector does not run TorchScript files"),
-        ("x.pte", "the detector does not run ExecuTorch files"),
         ("x.mlpackage", "the detector does not run Core ML files"),
         ("x.safetensors", "weights, not a network that runs"),
         ("x.pth", "weights, not a network that runs"),
@@ -210,15 +230,19 @@ def test_a_file_that_decodes_is_not_for_the_detector(copied):
 
 @pytest.mark.parametrize(
     ("suffix", "package", "extra"),
-    [(".xml", "openvino", "openvino"), (".param", "ncnn", "ncnn"), (".tflite", "ai_edge_litert", "litert")],
+    [
+        (".xml", "openvino", "openvino"),
+        (".param", "ncnn", "ncnn"),
+        (".tflite", "ai_edge_litert", "litert"),
+        (".pte", "executorch", "executorch"),
+    ],
 )
 def test_a_missing_runtime_is_one_sentence(suffix, package, extra, tmp_path, monkeypatch):
     path = tmp_path / f"model{suffix}"
     path.write_text("")
     for module in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, module)
-    module = {"openvino": "openvino", "ncnn": "ncnn", "litert": "litert"}[extra]
-    monkeypatch.delitem(sys.modules, f"featherface.runtimes.{module}", raising=False)
+    monkeypatch.delitem(sys.modules, f"featherface.runtimes.{extra}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=rf"pip install 'featherface\[{extra}\]'"):
         open_session(path)
