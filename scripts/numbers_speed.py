@@ -8,11 +8,11 @@ from typing import Any
 from numbers_common import load, table
 
 
-def speed() -> str:
+def speed(figures: str = "speed.json") -> str:
     """Every file at 640x640 on one thread; the first is the baseline."""
     rows = [("file", "network ms", "of V1's", "picture to faces ms", "cold start s", "peak MB", "file MB")]
     base = None
-    for r in load("speed.json")["results"]:
+    for r in load(figures)["results"]:
         subject, network = r["subject"], r["network_ms"]
         if (subject["size"], subject["threads"]) != ("640", 1) or network is None:
             continue

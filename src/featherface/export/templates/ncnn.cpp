@@ -18,8 +18,12 @@ static float iou(const Face& a, const Face& b) {
     return both / ((a.x2 - a.x1) * (a.y2 - a.y1) + (b.x2 - b.x1) * (b.y2 - b.y1) - both);
 }
 
-int main(int, char** arguments) {
-    cv::Mat picture = cv::imread(arguments[1]);
+int main(int count, char** arguments) {
+    cv::Mat picture = count == 2 ? cv::imread(arguments[1]) : cv::Mat();
+    if (picture.empty()) {
+        std::fprintf(stderr, "%s: one picture that can be read\n", arguments[0]);
+        return 1;
+    }
 @FIT@
     cv::Mat padded;
     cv::copyMakeBorder(picture, padded, 0, rows - picture.rows, 0, columns - picture.cols, cv::BORDER_CONSTANT,
