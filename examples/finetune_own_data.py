@@ -9,13 +9,13 @@ LABELS is a label file or folder in any format that featherface reads. The resul
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from featherface.export.onnx import export_onnx
 from featherface.model.weights import load_weights
 from featherface.train.config import DataConfig, DataSource, TrainConfig
 from featherface.train.stage import run_stage
-from featherface.zoo import WEIGHTS
 
 
 def main() -> None:
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("own"))
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--crop-size", type=int, default=320)
+    parser.add_argument("--resume", action="store_true", help="go on after a stop")
     arguments = parser.parse_args()
 
     data = DataConfig(
@@ -38,7 +39,7 @@ def main() -> None:
     )
     recipe = TrainConfig(
         name="stage",
-        init=str(WEIGHTS / "v2.safetensors"),
+        init="v2",
         output=str(arguments.output),
         steps=arguments.steps,
         hours=0 if arguments.steps else arguments.hours,
@@ -49,8 +50,10 @@ def main() -> None:
         data=data,
     )
     outcome = run_stage(
-        recipe, distilled=False, resume=False, export=export_onnx, validate=None, report=print
+        recipe, distilled=False, resume=arguments.resume, export=export_onnx, validate=None, report=print
     )
+    if not outcome.finished:
+        sys.exit(130)
     target = arguments.output / "own.onnx"
     export_onnx(load_weights(outcome.weights), target, "own")
     print(target)

@@ -53,6 +53,7 @@ def ovals(tmp_path):
         cv2.imwrite(str(tmp_path / "images" / f"{number}.png"), picture)
     (tmp_path / "label.txt").write_text("\n".join(lines) + "\n")
     (tmp_path / "ovals.toml").write_text(RECIPE)
+    (tmp_path / "broken.onnx").write_bytes(b"half a network")
     return tmp_path
 
 
@@ -71,9 +72,22 @@ def ovals(tmp_path):
         pytest.param("train", ["--set", "init=gone.safetensors"], "gone.safetensors", id="missing start"),
         pytest.param("train", ["--resume"], "no checkpoint to resume from", id="nothing to resume"),
         pytest.param("train", ["--set", "output=label.txt"], "cannot be written", id="a file for a folder"),
+        pytest.param("train", ["--set", "init=v3"], "or a model that ships", id="a model that does not ship"),
         pytest.param("train", ["--set", "init=imagenet"], "imagenet:FILE", id="a start without its file"),
         pytest.param("distill", [], "distill.teacher names no teacher", id="no teacher"),
         pytest.param("distill", ["--set", "distill.teacher=gone.onnx"], "gone.onnx", id="missing teacher"),
+        pytest.param(
+            "distill",
+            ["--set", "distill.teacher=broken.onnx"],
+            "broken.onnx: not a network that can teach",
+            id="a broken teacher",
+        ),
+        pytest.param(
+            "distill",
+            ["--set", "distill.teacher=label.txt"],
+            "label.txt: not a readable checkpoint",
+            id="a teacher that is text",
+        ),
     ],
 )
 def test_what_cannot_start_is_one_line_and_leaves_nothing(run, ovals, monkeypatch, command, options, reason):

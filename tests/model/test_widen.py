@@ -171,7 +171,7 @@ def test_transplants_widen_what_surgery_has_made():
 
 def test_a_recipe_starts_v2_from_the_narrower_nano_b():
     source = load_weights(WEIGHTS / "nano_b.safetensors")
-    wide = starting_point(str(WEIGHTS / "nano_b.safetensors"), "v2", list)
+    wide = starting_point("nano_b", "v2", list)
     assert wide.config == preset("v2")
     assert difference(source, wide, pictures(1, 96)) < 1e-4
 

@@ -102,15 +102,21 @@ def test_a_pause_does_not_use_up_the_hours(done, mean, seconds, counted, why):
     assert trainer._counted(seconds) == pytest.approx(counted), why
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=["kill -9", "SIGTERM", "Ctrl-C in a terminal"]
+)
 @pytest.mark.long
 def test_a_stopped_run_goes_on_bit_for_bit(tiny_set, tmp_path, undisturbed, how):
     arguments = [*COMMAND, tiny_set / "tiny.toml", "--set", f'output="{tmp_path}"', "--set", f"steps={LONG}"]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    if how == signal.SIGINT:  # a terminal sends it to the processes that load, too
+        arguments += ["--set", "data.workers=1"]
+    process = subprocess.Popen(
+        arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
     wait_for(tmp_path / "tiny" / "checkpoint.pt", process)
-    process.send_signal(how)
+    os.killpg(process.pid, how) if how == signal.SIGINT else process.send_signal(how)
     _, said = process.communicate(timeout=60)
-    if how == signal.SIGTERM:
+    if how != signal.SIGKILL:
         assert process.returncode == 0, said
         assert b"go on with --resume" in said
     else:
@@ -155,6 +161,32 @@ def test_resuming_another_recipe_is_refused(tiny):
     train(replace(tiny, steps=1))
     with pytest.raises(TrainingError, match="max_lr"):
         train(replace(tiny, steps=1, max_lr=0.5), resume=True)
+
+
+def test_a_run_that_is_there_is_not_written_over(tiny, tmp_path):
+    train(replace(tiny, steps=1))
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "tiny").iterdir() if path.is_file()}
+    with pytest.raises(TrainingError, match=r"a run of this name is there; --resume goes on with it"):
+        train(replace(tiny, steps=1))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "tiny").iterdir() if path.is_file()} == kept
+
+
+def test_a_resumed_run_keeps_its_precision_and_asks_no_other_teacher(tiny, tmp_path, monkeypatch):
+    train(replace(tiny, steps=1))
+    monkeypatch.setattr("featherface.train.stage._use_bf16", lambda *_: pytest.fail("timed anew"))
+    train(replace(tiny, steps=1), resume=True)
+    monkeypatch.setattr("featherface.train.stage.make_teacher", lambda *_: lambda images: None)
+    with pytest.raises(TrainingError, match=r"the command that began it, featherface train"):
+        train(replace(tiny, steps=1), resume=True, distilled=True)
+
+
+@pytest.mark.parametrize(
+    "left", [b"", b"\n\n", b"step,loss\n1,0.5\n\xff"], ids=["empty", "blank", "half a row"]
+)
+def test_a_damaged_log_keeps_no_run_from_going_on(tiny, tmp_path, left):
+    train(replace(tiny, steps=1))
+    (tmp_path / "tiny" / "train.csv").write_bytes(left)
+    assert train(replace(tiny, steps=1), resume=True).finished
 
 
 def test_resuming_without_a_checkpoint_is_refused(tiny):

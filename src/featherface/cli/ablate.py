@@ -132,7 +132,9 @@ def _make_starts(recipe: AblationConfig, folder: Path) -> dict[str, Path]:
 
         torch.set_num_threads(recipe.threads)
     starts = {arm.name: folder / f"{arm.name}.safetensors" for arm in recipe.arms}
-    missing = [arm for arm in recipe.arms if not starts[arm.name].exists()]
+    # Without the recipe beside them nobody knows what the starts were made from: a call that was cut short left them.
+    known = (folder / "recipe.json").exists()
+    missing = [arm for arm in recipe.arms if not (known and starts[arm.name].exists())]
     if missing:
         pictures = cache(lambda: normalised_crops(CropDataset.of(recipe.data, recipe.seed)))
         base = starting_point(recipe.init, recipe.model, pictures)

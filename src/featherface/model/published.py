@@ -75,7 +75,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file") from error
-    except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:  # torch's words are advice on switching its safety off
+        raise ModelError(f"{path}: not a readable checkpoint (no tensors by name in it)") from error
+    except (OSError, RuntimeError, EOFError, LookupError, ValueError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ModelError(f"{path}: not a readable checkpoint ({reason})") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):

@@ -28,6 +28,10 @@ class Progress:
     seconds: float = 0.0
     """Time spent in steps, over all resumptions."""
     best_hard: float = -1.0
+    bf16: bool | None = None
+    """Whether it computes in bf16; None until that is known."""
+    distilled: bool | None = None
+    """Whether it has a teacher; None until that is known."""
 
 
 def save(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,7 +139,7 @@ class TrainConfig:
     model: str = "v2"
     """The preset to train; `init` takes the layout of the weights that `init` names."""
     init: str = "random"
-    """`random`, `imagenet:<file>`, `published:<file>`, or a weights file (.safetensors)."""
+    """`random`, `imagenet:<file>`, `published:<file>`, a weights file (.safetensors), or a model that ships (`v2`)."""
     output: str = "runs"
     """Folder of the runs."""
     seed: int = 0
@@ -164,7 +165,7 @@ class TrainConfig:
     ema: float = 0.998
     """Decay of the moving average of the weights that is validated and kept."""
     fold_batch_norm: bool = False
-    """Train with batch norm folded into the convs: twice as fast, for fine-tuning only."""
+    """Train with batch norm folded into the convs: a third more crops a second, for fine-tuning only."""
     freeze_stem: bool = False
     """Keep the backbone's first stage as it is up to stride 4."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -184,7 +185,8 @@ class TrainConfig:
     distill: DistillConfig = field(default_factory=DistillConfig)
 
     def __post_init__(self) -> None:
-        data, loss = self.data, self.loss
+        data, loss, distill = self.data, self.loss, self.distill
+        _check_finite("", self)
         rates = ("negative_rate", "native_rate", "mosaic_rate", "rotate_rate")
         checks = [
             (bool(self.name.strip("./")), "name must not be empty"),
@@ -211,6 +213,26 @@ class TrainConfig:
             ),
             (all(s.weight > 0 for s in self.data.sources), "data.sources: weight must be over 0"),
             (self.data.redraws >= 0, "data.redraws must be at least 0"),
+            (self.seed >= 0, "seed must be at least 0"),
+            (self.final_div > 0, "final_div must be over 0"),
+            (self.weight_decay >= 0 and self.clip_norm >= 0, "weight_decay and clip_norm must be at least 0"),
+            (self.checkpoint_minutes >= 0, "checkpoint_minutes must be at least 0"),
+            (self.validate_minutes >= 0, "validate_minutes must be at least 0"),
+            (self.validation_images >= 0, "validation_images must be at least 0"),
+            (data.crowd_power >= 0, "data.crowd_power must be at least 0"),
+            (data.rotate_degrees >= 0, "data.rotate_degrees must be at least 0"),
+            (loss.candidate_radius > 0, "loss.candidate_radius must be over 0"),
+            (loss.quality_power >= 0, "loss.quality_power must be at least 0"),
+            (loss.negatives_per_positive >= 0, "loss.negatives_per_positive must be at least 0"),
+            (0 < loss.overlap_threshold < 1, "loss.overlap_threshold must lie between 0 and 1"),
+            (
+                min(loss.class_weight, loss.box_weight, loss.landmark_weight) >= 0,
+                "loss: class_weight, box_weight and landmark_weight must be at least 0",
+            ),
+            (
+                min(distill.box_weight, distill.landmark_weight) >= 0,
+                "distill: box_weight and landmark_weight must be at least 0",
+            ),
             (self.loss.large_weight > 0, "loss.large_weight must be over 0"),
             (0 <= self.loss.crowd_damping <= 1, "loss.crowd_damping must lie between 0 and 1"),
             (0 <= self.loss.spare_overlap < 1, "loss.spare_overlap must lie in [0, 1)"),
@@ -219,6 +241,16 @@ class TrainConfig:
         for holds, message in checks:
             if not holds:
                 raise ConfigError(message)
+
+
+def _check_finite(where: str, values: Any) -> None:
+    """ConfigError for a number that is none: TOML knows nan and inf."""
+    for key in dataclasses.fields(values):
+        value = getattr(values, key.name)
+        if dataclasses.is_dataclass(value):
+            _check_finite(f"{where}{key.name}.", value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{where}{key.name} = {value}: must be a finite number")
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

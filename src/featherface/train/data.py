@@ -238,7 +238,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
 def _begin_worker(_: int) -> None:
     import cv2
 
-    # torchrun passes SIGTERM on to everybody; the loop must still get the batch it waits for, to stop cleanly.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # torchrun passes SIGTERM on to everybody, a terminal Ctrl-C; the loop must still get the batch it waits for, to
+    # stop cleanly.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

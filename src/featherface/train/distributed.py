@@ -53,6 +53,15 @@ def mean_over_processes(value: Tensor) -> Tensor:
     return value
 
 
+def as_the_first(flag: bool) -> bool:
+    """What the first process says; all must ask together."""
+    if not torch.distributed.is_initialized():
+        return flag
+    said = torch.tensor(float(flag))
+    torch.distributed.broadcast(said, 0)
+    return bool(said > 0)
+
+
 def agreed(flag: bool) -> bool:
     """Whether any process says so; all must ask together."""
     if not torch.distributed.is_initialized():

@@ -41,12 +41,14 @@ def _forget_after(path: Path, step: int) -> None:
     """Drop rows that a resumed run will write again."""
     if not path.exists():
         return
-    head, *rows = path.read_text(encoding="utf-8").splitlines()
-    kept = [row for row in rows if int(row.split(",", 1)[0]) <= step]
-    if step == 0:
+    # A full disk or a lost machine may leave an empty file, or half a row at its end.
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    numbered = [(row, row.split(",", 1)[0]) for row in lines[1:]]
+    kept = [row for row, number in numbered if number.isdecimal() and int(number) <= step]
+    if step == 0 or not lines:
         path.unlink()
     else:
-        write_text(path, "\n".join([head, *kept]) + "\n")
+        write_text(path, "\n".join([lines[0], *kept]) + "\n")
 
 
 def _tensorboard(folder: Path, first_step: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import signal
 import threading
@@ -37,7 +38,11 @@ Report = Callable[[str], None]
 AfterStep = Callable[[FeatherFace, int], None]
 """May change the network in training, given how many steps it has had (soft pruning does)."""
 
+MakeTask = Callable[[FeatherFace, bool | None], TrainTask]
+"""The task for a network; whether it computes in bf16, where that is decided already."""
+
 _RECIPE = "recipe.txt"
+_CHECKPOINT = "checkpoint.pt"
 _LOG_EVERY = 20
 _PAUSE = 20
 """A step this many times longer than the mean was a pause (SIGSTOP, a sleeping laptop), not training."""
@@ -54,6 +59,18 @@ class Outcome:
     validation: dict[str, float]
 
 
+def check_folder(config: TrainConfig, resume: bool) -> None:
+    """TrainingError when there is nothing to resume, or when a new run would write over an older one's state."""
+    folder = Path(config.output) / config.name
+    checkpoint = folder / _CHECKPOINT
+    if resume and not checkpoint.is_file() and not (folder / _RECIPE).is_file():
+        raise TrainingError(f"{checkpoint}: no checkpoint to resume from")
+    if not resume and checkpoint.exists():
+        raise TrainingError(
+            f"{checkpoint}: a run of this name is there; --resume goes on with it, --set name=OTHER begins another"
+        )
+
+
 class Trainer:
     """One stage of one recipe in the folder `output/name`."""
 
@@ -62,7 +79,7 @@ class Trainer:
         config: TrainConfig,
         model: FeatherFace,
         dataset: CropDataset,
-        make_task: Callable[[FeatherFace], TrainTask],
+        make_task: MakeTask,
         validate: Validate | None,
         report: Report,
         after_step: AfterStep | None = None,
@@ -78,20 +95,20 @@ class Trainer:
             self.model.backbone.stage1[:4].requires_grad_(False)
         self.average = moving_average(self.model, config.ema)
         self.optimizer = AdamW(_parameter_groups(self.model, config.weight_decay), lr=config.max_lr)
-        self.task = make_task(self.model)
+        self.make_task = make_task
         self.progress = Progress()
         self.total_steps = _total_steps(config, len(dataset.pictures))
         self._stop = threading.Event()
 
     def run(self, resume: bool = False) -> Outcome:
         """Train to the end of the stage, or until SIGTERM or SIGINT; both leave a checkpoint."""
+        check_folder(self.config, resume)
         if resume and self._checkpoint.is_file():
             self.progress = restore(self._checkpoint, self.config, self.model, self.average, self.optimizer)
             self.report(f"resumed at step {self.progress.step}")
-        elif resume and (self.folder / _RECIPE).is_file():
-            self.report(f"{self.folder}: stopped before its first checkpoint; begun anew")
         elif resume:
-            raise TrainingError(f"{self._checkpoint}: no checkpoint to resume from")
+            self.report(f"{self.folder}: stopped before its first checkpoint; begun anew")
+        self.task = self._task()
         log = RunLog(self.folder, self.progress.step) if self.rank == 0 else None
         if self.rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -109,9 +126,22 @@ class Trainer:
         distributed.stop()
         return Outcome(self.folder / "last.safetensors", self.progress.step, finished, measured)
 
+    def _task(self) -> TrainTask:
+        """The task, in the precision and with the teacher that the run has had so far."""
+        task, progress = self.make_task(self.model, self.progress.bf16), self.progress
+        taught = task.teacher is not None
+        if progress.distilled not in (None, taught):
+            command = "distill" if progress.distilled else "train"
+            raise TrainingError(
+                f"{self._checkpoint}: go on with the command that began it, featherface {command}"
+            )
+        task.bf16 = distributed.as_the_first(task.bf16)
+        progress.bf16, progress.distilled = task.bf16, taught
+        return task
+
     @property
     def _checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
+        return self.folder / _CHECKPOINT
 
     def _ask_to_stop(self, *_: object) -> None:
         self._stop.set()
@@ -201,9 +231,11 @@ class Trainer:
         return f"batch of step {self.progress.step} saved as {target}"
 
     def _averaged(self) -> FeatherFace:
+        """On the processor, where it is measured and written from."""
         network = self.average.module
         assert isinstance(network, FeatherFace)
-        return (unfolded(network) if self.config.fold_batch_norm else network).eval()
+        own = unfolded(network) if self.config.fold_batch_norm else copy.deepcopy(network)
+        return own.cpu().eval()
 
     def _measure(self, log: RunLog) -> dict[str, float]:
         assert self.validate is not None
@@ -215,6 +247,7 @@ class Trainer:
         if judged > self.progress.best_hard:
             self.progress.best_hard = judged
             save_weights(network, self.folder / "best.safetensors")
+            self._save()  # or a resumed run would take a worse one for the best
         return measured
 
     def _finish(self, log: RunLog | None, finished: bool) -> dict[str, float]:

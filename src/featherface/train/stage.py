@@ -12,8 +12,8 @@ from featherface.errors import ConfigError
 from featherface.model.network import FeatherFace
 from featherface.train.config import TrainConfig
 from featherface.train.data import Batch, CropDataset, collate
-from featherface.train.loop import AfterStep, Outcome, Report, Trainer, Validate
-from featherface.train.start import starting_point
+from featherface.train.loop import AfterStep, Outcome, Report, Trainer, Validate, check_folder
+from featherface.train.start import check_start, starting_point
 from featherface.train.task import TrainTask
 from featherface.train.teacher import Exporter, make_teacher, normalise
 
@@ -32,6 +32,8 @@ def run_stage(
     after_step: AfterStep | None = None,
 ) -> Outcome:
     """Train one stage. ConfigError, DataError and ModelError come before the first step."""
+    check_folder(config, resume)
+    check_start(config.init, config.model)
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -43,9 +45,9 @@ def run_stage(
         raise ConfigError(f"{len(broken)} pictures cannot be read, the first: {broken[0]}")
     model = starting_point(config.init, config.model, lambda: normalised_crops(dataset))
 
-    def make_task(network: FeatherFace) -> TrainTask:
-        bf16 = _use_bf16(config, network, dataset, report)
-        return TrainTask(config, network, teacher, bf16)
+    def make_task(network: FeatherFace, bf16: bool | None) -> TrainTask:
+        decided = _use_bf16(config, network, dataset, report) if bf16 is None else bf16
+        return TrainTask(config, network, teacher, decided)
 
     return Trainer(config, model, dataset, make_task, validate, report, after_step).run(resume)
 

@@ -12,6 +12,29 @@ from featherface.model import preset, published
 from featherface.model.network import FeatherFace, build
 from featherface.model.transplant import copy_matching, transplant
 from featherface.model.weights import load_weights
+from featherface.zoo import checked_file, list_models
+
+
+def check_start(init: str, model: str) -> None:
+    """What `starting_point` would refuse without having to read anything; ConfigError or ModelError."""
+    if model != "init":
+        preset(model)
+    kind, _, file = init.partition(":")
+    weights = Path(_shipped(init)).suffix == ".safetensors"
+    if model == "init" and not weights:
+        raise ConfigError(f'model = "init" takes the layout of a weights file; init = {init!r} names none')
+    if kind in ("imagenet", "published") and not file:
+        raise ConfigError(f'init = "{init}": name the file too, "{init}:FILE"')
+    if init == "random":
+        return
+    if not weights and kind not in ("imagenet", "published"):
+        raise ConfigError(
+            f"init = {init!r}: must be random, imagenet:<file>, published:<file>, a .safetensors file, or a model "
+            "that ships"
+        )
+    named = file if not weights else _shipped(init)
+    if not Path(named).is_file():
+        raise ModelError(f"init: {named}: no such file")
 
 
 def starting_point(init: str, model: str, pictures: Callable[[], Sequence[Tensor]]) -> FeatherFace:
@@ -20,28 +43,26 @@ def starting_point(init: str, model: str, pictures: Callable[[], Sequence[Tensor
     `pictures` gives normalised inputs (1, 3, H, W) when weight surgery needs them. Raises ConfigError for
     an unknown `init`, ModelError for a file that cannot be read or does not fit.
     """
+    check_start(init, model)
     if model == "init":
-        if Path(init).suffix != ".safetensors":
-            raise ConfigError(
-                f'model = "init" takes the layout of a weights file; init = {init!r} names none'
-            )
-        return load_weights(init)
+        return load_weights(_shipped(init))
     config = preset(model)
     kind, _, file = init.partition(":")
-    if kind in ("imagenet", "published") and not file:
-        raise ConfigError(f'init = "{init}": name the file too, "{init}:FILE"')
     if init == "random":
         return build(config)
-    if kind == "imagenet" and file:
-        return _from_imagenet(build(config), file)
-    if kind == "published" and file:
-        return transplant(published.load(file), config, pictures())
-    if Path(init).suffix == ".safetensors":
-        loaded = load_weights(init)
+    if Path(_shipped(init)).suffix == ".safetensors":
+        loaded = load_weights(_shipped(init))
         return loaded if loaded.config == config else transplant(loaded, config, pictures())
-    raise ConfigError(
-        f"init = {init!r}: must be random, imagenet:<file>, published:<file> or a .safetensors file"
-    )
+    if kind == "imagenet":
+        return _from_imagenet(build(config), file)
+    return transplant(published.load(file), config, pictures())
+
+
+def _shipped(init: str) -> str:
+    """The weights file of a model that comes with the package (`v2`), its checksum verified; anything else stays."""
+    card = next((card for card in list_models() if card.name == init), None)
+    weights = f"{init}.safetensors"
+    return str(checked_file(card, weights)) if card is not None and weights in card.files else init
 
 
 def _from_imagenet(network: FeatherFace, file: str) -> FeatherFace:

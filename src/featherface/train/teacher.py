@@ -19,6 +19,7 @@ from featherface.train.distill import Teacher, TeacherOutput
 
 _BGR_MEAN = torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1)
 _SMALLEST_SCORE = 1e-6
+_TRIED_SIZE = 64
 
 Exporter = Callable[[FeatherFace, Path], object]
 """Writes a network as the ONNX file that the detector runs."""
@@ -35,7 +36,7 @@ def make_teacher(config: DistillConfig, export: Exporter, threads: int) -> Teach
     if not path.is_file():
         raise ConfigError(f"distill.teacher: {path}: no such file")
     if path.suffix == ".onnx":
-        return OnnxTeacher(path.read_bytes(), threads)
+        return _tried(OnnxTeacher, path, threads)
     model = load_any(path)
     if config.runtime == "torch":
         return TorchTeacher(model)
@@ -43,6 +44,20 @@ def make_teacher(config: DistillConfig, export: Exporter, threads: int) -> Teach
         target = Path(folder) / "teacher.onnx"
         export(model, target)
         return OnnxTeacher(target.read_bytes(), threads)
+
+
+def _tried(kind: type[OnnxTeacher], path: Path, threads: int) -> OnnxTeacher:
+    """The teacher in a file of the user's, asked once; ConfigError when it is no detector of this kind."""
+    try:
+        teacher = kind(path.read_bytes(), threads)
+        logits, boxes, landmarks = teacher(torch.zeros(1, 3, _TRIED_SIZE, _TRIED_SIZE, dtype=torch.uint8))
+    except Exception as error:  # ONNX Runtime's errors share no public base class
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise ConfigError(f"distill.teacher: {path}: not a network that can teach ({reason})") from error
+    count = logits.shape[1]
+    if boxes.shape != (1, count, 4) or landmarks.shape != (1, count, 10):
+        raise ConfigError(f"distill.teacher: {path}: its outputs are not scores, box and landmark deltas")
+    return teacher
 
 
 class TorchTeacher:
