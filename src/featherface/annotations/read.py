@@ -12,6 +12,7 @@ from featherface.annotations.types import Annotation
 from featherface.annotations.voc import read_voc, voc_folder, write_voc
 from featherface.annotations.wider import read_wider, write_wider
 from featherface.annotations.yolo import read_yolo, write_yolo
+from featherface.annotations.yolo_layout import YAML_SUFFIXES, is_yolo
 from featherface.errors import ConfigError, DataError
 
 _READERS: dict[str, Callable[[Path, Report], list[Annotation]]] = {
@@ -29,7 +30,7 @@ _WRITERS: dict[str, Callable[[Sequence[Annotation], Path], None]] = {
     "voc": write_voc,
 }
 FORMATS = tuple(_READERS)
-"""The label formats by name; `yolo` and `voc` are folders, the others files."""
+"""The label formats by name; `yolo` and `voc` are folders (`yolo` also reads a data.yaml), the others files."""
 
 
 def read_annotations(source: str | Path, format: str = "auto", report: Report = stop) -> list[Annotation]:
@@ -46,8 +47,10 @@ def read_annotations(source: str | Path, format: str = "auto", report: Report = 
     found, kind = _find(path) if format == "auto" else (path, format)
     if found.is_dir() and kind not in ("yolo", "voc"):
         raise DataError(f"{found}: a folder; the labels of format {kind} are a file")
-    if not found.is_dir() and kind == "yolo":
-        raise DataError(f"{found}: a file; the labels of format yolo are a folder with images/ and labels/")
+    if not found.is_dir() and kind == "yolo" and found.suffix.lower() not in YAML_SUFFIXES:
+        raise DataError(
+            f"{found}: a file; the labels of format yolo are a folder with images/ and labels/, or a data.yaml"
+        )
     return _READERS[kind](found, report)
 
 
@@ -91,11 +94,13 @@ def _find(path: Path) -> tuple[Path, str]:
         return files[0], _format_of_file(files[0])
     if files:
         raise DataError(f"{path}: {len(files)} label files, name one of them, such as {sorted(files)[0]}")
+    if is_yolo(path):
+        return path, "yolo"
     raise DataError(f"{path}: no label.txt, labels/, *.json, *_bbx_gt.txt or XML files in this folder")
 
 
 def _format_of_file(path: Path) -> str:
-    by_suffix = {".json": "coco", ".xml": "voc"}
+    by_suffix = {".json": "coco", ".xml": "voc", **dict.fromkeys(YAML_SUFFIXES, "yolo")}
     if path.suffix.lower() in by_suffix:
         return by_suffix[path.suffix.lower()]
     lines = [line.strip() for line in read_text(path).split("\n", 8) if line.strip()]

@@ -2,6 +2,7 @@
 
     DIR/images/<name>.jpg     DIR/labels/<name>.txt     DIR/classes.txt     DIR/train.txt
 
+Which other folders may be read is told in `yolo_layout`.
 A line is `class cx cy w h`, and with five keypoints ten numbers more (`x y`, negative where unknown) or
 fifteen (`x y visibility`, visibility 0 where unknown), as docs.ultralytics.com/datasets/pose has it.
 `classes.txt` names the classes, one a line, or `names` in `data.yaml`: a class called `ignored` is ignored; where
@@ -10,7 +11,6 @@ one is called `face`, others are left out. Without either every class is a face.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -22,36 +22,32 @@ from featherface.annotations.files import (
     Report,
     numbers,
     one_file_each,
-    picture_files,
     picture_name,
     read_text,
     stop,
 )
 from featherface.annotations.sizes import with_sizes
 from featherface.annotations.types import Annotation, faces_of
+from featherface.annotations.yolo_layout import parts_of
 from featherface.atomic import write_text
 from featherface.errors import DataError
 
 _COLUMNS = (5, 15, 20)
 
 
-def read_yolo(folder: Path, report: Report = stop) -> list[Annotation]:
-    """The pictures below DIR/images (of DIR/train.txt, when there is one); without a label file: no faces.
+def read_yolo(source: Path, report: Report = stop) -> list[Annotation]:
+    """The pictures of a set, of one of its splits, or of `train:` in a data.yaml (see `yolo_layout`).
 
+    Of a set, those that DIR/train.txt lists, when there is one. A picture without a label file has no faces.
     Each picture is read, because its size turns fractions into pixels.
     """
-    classes = _lines(folder / "classes.txt") or _yaml_names(folder / "data.yaml")
-    listed = _lines(folder / "train.txt")
-    pictures = [folder / name for name in listed] if listed else picture_files(folder / "images")
-    if not pictures:
-        raise DataError(f"{folder}: no pictures in images/, and no train.txt that lists some")
-    bare = [faces_of(path, []) for path in pictures]
     found: list[Annotation] = []
-    for annotation in with_sizes(bare, report):
-        try:
-            found.append(_annotation(annotation, _label_file(folder, annotation.path), classes))
-        except DataError as error:
-            report(error)
+    for part in parts_of(source):
+        for annotation in with_sizes([faces_of(path, []) for path in part.pictures], report):
+            try:
+                found.append(_annotation(annotation, _found_label(part.root, annotation.path), part.classes))
+            except DataError as error:
+                report(error)
     return found
 
 
@@ -78,28 +74,14 @@ def _label_file(folder: Path, picture: Path) -> Path:
     return folder / "labels" / PurePosixPath(*parts[start + 1 :]).with_suffix(".txt")
 
 
-def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in read_text(path).split("\n") if line.strip()] if path.is_file() else []
-
-
-def _yaml_names(path: Path) -> list[str]:
-    """`names:` of data.yaml, `{0: face, ...}`, `[face, ...]` or a line each; without a parser for all of YAML."""
-    if not path.is_file():
-        return []
-    text = "\n".join(line.split("#")[0].rstrip() for line in read_text(path).split("\n"))
-    found = re.search(
-        r"^names:[ \t]*(?P<inline>[\[{][^\]}]*[\]}])?(?P<block>(?:\n[ \t-]+\S[^\n]*)*)", text, re.MULTILINE
-    )
-    if found is None:
-        return []
-    entries = re.split(r"[,\n]", (found["inline"] or found["block"]).strip("[]{} \n"))
-    pairs = [
-        re.fullmatch(r"[-\s]*(?:(\d+)\s*:\s*)?['\"]?(.*?)['\"]?\s*", entry)
-        for entry in entries
-        if entry.strip()
-    ]
-    numbered = {int(pair[1] or i): pair[2] for i, pair in enumerate(pairs) if pair}
-    return [numbered.get(i, "") for i in range(max(numbered, default=-1) + 1)]
+def _found_label(folder: Path, picture: Path) -> Path:
+    """The picture's label file: in `folder`, or in the labels/ beside the images/ that a listed picture lies in."""
+    place = _label_file(folder, picture)
+    if place.is_file() or "images" not in picture.parts[:-1]:
+        return place
+    last = len(picture.parts) - 1 - picture.parts[::-1].index("images")
+    beside = _label_file(Path(*picture.parts[:last]), picture)
+    return beside if beside.is_file() else place
 
 
 def _annotation(bare: Annotation, label: Path, classes: list[str]) -> Annotation:
