@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featherface import Detector
-from featherface.anonymise import Style, bridge, hide
-from featherface.anonymise.look import THRESHOLD
+from featherface.anonymise import Style, bridge, grown, hide
+from featherface.anonymise.look import THRESHOLD, scales_for
 from featherface.video import UNTRACKED, open_video, open_writer, tracked_frames
 
 Found = list[tuple[NDArray[np.float32], NDArray[np.int64]]]
@@ -58,10 +58,11 @@ def find(video: str) -> tuple[Found, float]:
     """What is where in each frame, and frames a second. The low score hides a poster rather than show a face."""
     detector = Detector(score_threshold=THRESHOLD)
     with open_video(video) as reader:
+        scales = scales_for(reader.source.width, reader.source.height)
         frames = tracked_frames(
             reader.frames(),
             reader.source,
-            lambda frame: detector.detect(frame.image),
+            lambda frame: detector.detect(frame.image, scales=scales),
             start=THRESHOLD,
         )
         found = [(tracked.found.boxes, tracked.ids) for _, tracked in frames]
@@ -88,7 +89,7 @@ def write(video: str, output: Path, hidden: list[NDArray[np.float32]], method: s
     style = Style(method)  # type: ignore[arg-type]  # the command line knows the names
     with open_video(video) as reader, open_writer(output, reader, keep_metadata=False) as writer:
         for frame, boxes in zip(reader.frames(writer.copy), hidden, strict=True):
-            writer.write(hide(frame.image, boxes, style), frame.pts, frame.duration)
+            writer.write(frame, hide(frame.image, boxes, style), grown(boxes, style.grow))
 
 
 if __name__ == "__main__":

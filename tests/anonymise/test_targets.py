@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -106,6 +107,39 @@ def test_outputs_and_inputs_are_different_files(outputs, inputs, reason, tmp_pat
         with pytest.raises(ConfigError) as caught:
             refuse_overwriting(outputs, inputs)
         assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("there", ["another photo", "a broken link"])
+def test_what_lies_in_the_folder_stays_unless_it_may_be_replaced(examples, tmp_path, there):
+    """`y2023/IMG_1.jpg --save y2024`, where another IMG_1.jpg lies; the other input is still done."""
+    photos, years = tmp_path / "y2023", tmp_path / "y2024"
+    for folder in (photos, years):
+        folder.mkdir()
+    for name in ("IMG_1.jpg", "IMG_2.jpg"):
+        shutil.copy(examples / "eileen_collins.jpg", photos / name)
+    target = years / "IMG_1.jpg"
+    if there == "another photo":
+        shutil.copy(examples / "grace_hopper.jpg", target)
+    else:
+        target.symlink_to(tmp_path / "elsewhere.jpg")
+    before = contents(tmp_path)
+    result = run(photos, "--save", years, "--json", tmp_path / "r.json")
+    assert result.exit_code == 1
+    assert f"{target}: is there already" in result.output and "--overwrite" in result.output
+    one, two = json.loads((tmp_path / "r.json").read_text())["results"]
+    assert one["saved"] is None and "is there already" in one["error"] and two["error"] is None
+    after = contents(tmp_path)
+    assert {name: after.get(name) for name in before} == before and "y2024/IMG_2.jpg" in after
+    assert run(photos, "--save", years, "--overwrite", "-q").exit_code == 0
+    assert contents(tmp_path)["y2024/IMG_1.jpg"] == after["y2024/IMG_2.jpg"], "the same photo was hidden"
+
+
+def test_an_original_is_not_replaced_even_when_asked(examples, tmp_path):
+    shutil.copy(examples / "eileen_collins.jpg", tmp_path / "p.jpg")
+    before = contents(tmp_path)
+    result = run(tmp_path / "p.jpg", "--save", tmp_path, "--overwrite")
+    assert result.exit_code == 1 and "never overwritten" in result.output
+    assert contents(tmp_path) == before
 
 
 def test_the_threshold_that_the_command_names_is_the_one_it_uses():

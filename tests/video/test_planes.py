@@ -15,7 +15,7 @@ import av
 
 from featherface.video.planes import can_be_patched, patched
 
-BT709, BT601, BT2020, FULL = 1, 5, 9, 2
+BT709, BT601, BT2020, UNSPECIFIED, LIMITED, FULL = 1, 5, 9, 2, 1, 2
 
 
 def picture(seed: int = 0) -> np.ndarray:
@@ -67,15 +67,31 @@ def test_a_region_outside_the_frame_changes_nothing(region: list[float]) -> None
         ({"layout": "yuv420p10le"}, False, "10 bit is encoded as 8"),
         ({"layout": "yuv422p"}, False, "chroma has more rows"),
         ({"layout": "yuvj420p"}, False, "full range by its format"),
-        ({"width": 63}, False, "an odd side is doubled"),
+        ({"width": 63, "size": (63, 48)}, False, "an odd side is doubled"),
+        ({"width": 32}, False, "the stream changed its size midway"),
         ({"rotation": 90}, False, "the picture is upright, the planes are not"),
         ({"colour": {"color_range": FULL}}, False, "full range by its tag"),
         ({"colour": {"colorspace": BT2020}}, False, "its shares are not known here"),
+        ({"space": BT709, "colour": {"colorspace": BT709}}, True, "frame and video say the same"),
+        ({"space": BT601}, True, "what the frame says is what is taken when nothing is said"),
+        ({"space": BT709}, False, "the frame says what the video does not"),
+        (
+            {"space": BT601, "colour": {"colorspace": BT709}},
+            False,
+            "the stream changed its colour space midway",
+        ),
+        ({"range": LIMITED}, True, "limited range is what is taken when nothing is said"),
+        ({"range": FULL}, False, "the stream changed its range midway"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_which_frames_can_be_patched(change: dict, expected: bool, why: str) -> None:
     frame = SimpleNamespace(
-        format=SimpleNamespace(name=change.get("layout", "yuv420p")), width=change.get("width", 64), height=48
+        format=SimpleNamespace(name=change.get("layout", "yuv420p")),
+        width=change.get("width", 64),
+        height=48,
+        colorspace=change.get("space", UNSPECIFIED),
+        color_range=change.get("range", 0),
     )
-    assert can_be_patched(frame, change.get("rotation", 0), change.get("colour", {})) is expected, why
+    size, rotation, colour = change.get("size", (64, 48)), change.get("rotation", 0), change.get("colour", {})
+    assert can_be_patched(frame, size, rotation, colour) is expected, why

@@ -13,8 +13,13 @@ THRESHOLD = 0.2
 _LARGE, _OVERVIEW = 1600, 960
 
 
+def scales_for(width: int, height: int, first: float = 1.0) -> tuple[float, ...]:
+    """The sizes at which a picture is looked at, relative to it: `first` and, for a large one, an overview."""
+    longer = max(width, height)
+    return (first, _OVERVIEW / longer) if longer > _LARGE else (first,)
+
+
 def find_faces(detector: Detector, picture: Image) -> Detections:
     """The faces of one photo, which is also looked at mirrored and, when it is large, shrunk."""
-    longer = max(picture.shape[:2])
-    scales = (1.0, _OVERVIEW / longer) if longer > _LARGE else (1.0,)
-    return detector.detect(picture, scales=scales, flip=True)
+    height, width = picture.shape[:2]
+    return detector.detect(picture, scales=scales_for(width, height), flip=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Job:
     detector: Detector
     style: Style
     save: Path
+    overwrite: bool
     keep_metadata: bool
     check: bool
     every: int
@@ -67,7 +69,7 @@ class Outcome:
 
 def anonymise(
     inputs: Annotated[list[str], typer.Argument(help="Photos, videos, folders, globs.", show_default=False)],
-    save: Annotated[Path, typer.Option(help="Folder for the results; originals are never overwritten.")],
+    save: Annotated[Path, typer.Option(help="Folder for the results, which replace nothing there.")],
     method: Annotated[
         str, typer.Option(help="blur, pixelate, solid or image.", rich_help_panel=_LOOKS)
     ] = "blur",
@@ -90,6 +92,10 @@ def anonymise(
         ),
     ] = None,
     model: Annotated[str, typer.Option(help="A shipped model or a model file.")] = "v2",
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace what is in the --save folder already; never an original."),
+    ] = False,
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Keep EXIF, GPS, XMP and tags; never the thumbnail.")
     ] = False,
@@ -142,7 +148,9 @@ def anonymise(
         originals.append(image)
     refuse_overwriting({"--json": json}, [*originals, *results, model])
     detector = Detector(model, THRESHOLD if score_threshold is None else score_threshold, threads=threads)
-    job = Job(detector, style, save, keep_metadata, check, every, bridge, margin, quiet, model, threads)
+    job = Job(
+        detector, style, save, overwrite, keep_metadata, check, every, bridge, margin, quiet, model, threads
+    )
     outcomes: list[Outcome] = []
     try:
         with tidy_when_stopped():
@@ -175,8 +183,8 @@ def _one(job: Job, item: Input, target: Path, originals: Sequence[Path]) -> Outc
         if Path(item.path).suffix.lower() in VIDEO_SUFFIXES:
             from featherface.cli.anonymise_video import anonymise_video
 
-            return anonymise_video(job, item, _guarded(target, originals))
-        return _photo(job, item, _guarded(target, originals))
+            return anonymise_video(job, item, _guarded(target, originals, job.overwrite))
+        return _photo(job, item, _guarded(target, originals, job.overwrite))
     except ConfigError:
         raise
     except (FeatherFaceError, MemoryError) as error:
@@ -213,13 +221,18 @@ def checked(path: str, target: Path, hidden: int, seen: Check) -> Outcome:
     return Outcome(path, str(target), hidden, seen.visible.to_dict(), len(seen.covered))
 
 
-def _guarded(target: Path, originals: Sequence[Path]) -> Path:
-    """The target, unless it is one of the inputs."""
+def _guarded(target: Path, originals: Sequence[Path], overwrite: bool) -> Path:
+    """The target, unless it is one of the inputs or, without `overwrite`, there already."""
     from featherface.cli.media import same_file
 
     if any(same_file(target, original) for original in originals):
         raise FeatherFaceError(
             f"{target}: is an original, which is never overwritten; name another --save folder"
+        )
+    # It may be the only copy of another photo of that name. A link that leads nowhere is something, too.
+    if not overwrite and os.path.lexists(target):
+        raise FeatherFaceError(
+            f"{target}: is there already; name another --save folder, or replace it with --overwrite"
         )
     return target
 

@@ -21,15 +21,22 @@ _SHARES = {2: (0.299, 0.114), 5: (0.299, 0.114), 6: (0.299, 0.114), 1: (0.2126, 
 _UNSPECIFIED_SPACE, _FULL_RANGE = 2, 2
 
 
-def can_be_patched(decoded: Any, rotation: int, colour: dict[str, int]) -> bool:
-    """Whether the planes are those that will be encoded: 8 bit, 4:2:0, even, upright, of a known colour space."""
+def can_be_patched(decoded: Any, size: tuple[int, int], rotation: int, colour: dict[str, int]) -> bool:
+    """Whether the planes are those that will be encoded: 8 bit, 4:2:0, even, upright, of a known colour space.
+
+    `size`, `rotation` and `colour` are the video's, `size` as (width, height). A stream may change midway.
+    """
+    space = colour.get("colorspace", _UNSPECIFIED_SPACE)
     return (
         decoded.format.name == "yuv420p"
+        and (decoded.width, decoded.height) == size
         and decoded.width % 2 == 0
         and decoded.height % 2 == 0
         and rotation == 0
-        and colour.get("color_range") != _FULL_RANGE
-        and colour.get("colorspace", _UNSPECIFIED_SPACE) in _SHARES
+        and _FULL_RANGE not in (colour.get("color_range"), decoded.color_range)
+        and space in _SHARES
+        # What a frame does not say is what the video says.
+        and (decoded.colorspace == _UNSPECIFIED_SPACE or _SHARES.get(decoded.colorspace) == _SHARES[space])
     )
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 
 from featherface.errors import VideoError
 from featherface.images import IMAGE_SUFFIXES, Image, read_image
 from featherface.video.planes import can_be_patched
+from featherface.video.upright import upright
 
 _OPEN_SECONDS, _READ_SECONDS = 10.0, 15.0
 _STILL_RATE = Fraction(25)
@@ -71,8 +71,10 @@ class VideoReader:
         self.audio: list[Any] = [] if container is None else list(container.streams.audio)
 
     def frames(self, on_audio: Callable[[Any], None] | None = None) -> Iterator[Frame]:
-        """All frames in order. VideoError, which names the video, when it ends too early or holds none."""
+        """All frames in order, those of another size brought to the video's. VideoError, which names the video,
+        when it ends too early or holds none."""
         source, packets, count, last = self.source, 0, 0, None
+        size = source.width, source.height
         streams = [self._stream, *(self.audio if on_audio else [])]
         try:
             for packet in self._container.demux(streams):
@@ -83,8 +85,9 @@ class VideoReader:
                 packets += packet.size > 0
                 for decoded in packet.decode():
                     last = _rising(decoded, last, source)
-                    own = decoded if can_be_patched(decoded, source.rotation, source.colour) else None
-                    yield Frame(count, last, int(decoded.duration or 0), _upright(decoded, source), own)
+                    image = upright(decoded, source.rotation, *size)
+                    own = decoded if can_be_patched(decoded, size, source.rotation, source.colour) else None
+                    yield Frame(count, last, int(decoded.duration or 0), image, own)
                     count += 1
         except (av.error.FFmpegError, OSError) as error:
             verb = "went away" if source.live else "damaged or truncated"
@@ -230,13 +233,6 @@ def _rotation(address: str) -> int:
     except (av.error.FFmpegError, OSError):
         pass  # whatever is wrong is found, and named, when the frames are read
     return 0
-
-
-def _upright(decoded: Any, source: Source) -> Image:
-    # FFmpeg guesses BT.601 for frames that do not say; the writer states the same guess.
-    image = decoded.to_ndarray(format="rgb24")
-    turns = source.rotation // 90
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else np.asarray(image, np.uint8)
 
 
 def _rising(decoded: Any, last: int | None, source: Source) -> int:
