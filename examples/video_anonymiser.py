@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from featherface import Detector
 from featherface.anonymise import Style, bridge, grown, hide
-from featherface.anonymise.look import THRESHOLD, scales_for
+from featherface.anonymise.look import THRESHOLD
 from featherface.video import UNTRACKED, open_video, open_writer, tracked_frames
 
 Found = list[tuple[NDArray[np.float32], NDArray[np.int64]]]
@@ -58,11 +58,10 @@ def find(video: str) -> tuple[Found, float]:
     """What is where in each frame, and frames a second. The low score hides a poster rather than show a face."""
     detector = Detector(score_threshold=THRESHOLD)
     with open_video(video) as reader:
-        scales = scales_for(reader.source.width, reader.source.height)
         frames = tracked_frames(
             reader.frames(),
             reader.source,
-            lambda frame: detector.detect(frame.image, scales=scales),
+            lambda frame: detector.detect(frame.image),
             start=THRESHOLD,
         )
         found = [(tracked.found.boxes, tracked.ids) for _, tracked in frames]

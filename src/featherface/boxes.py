@@ -173,3 +173,26 @@ def _overlaps(first: _Array, second: _Array) -> _Array:
     np.maximum(width, 0, out=width)
     np.maximum(height, 0, out=height)
     return np.asarray(np.multiply(width, height, out=width), np.float32)
+
+
+_INSIDE = 0.7
+_LOUDER = 0.8
+
+
+def parts_of_larger(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], large: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """(N,): which boxes (N, 4, xyxy) lie for the most part within a `large` (N,) one of over twice their area.
+
+    Those are an eye, a cheek or a mouth of a face that a look at full size sees in fragments, unless their score
+    tells that the large one is the mistake.
+    """
+    corners = (
+        np.maximum(boxes[:, None, :2], boxes[None, :, :2]),
+        np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]),
+    )
+    shared = (corners[1] - corners[0]).clip(0).prod(-1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    within = (shared >= _INSIDE * areas[:, None]) & (areas[None] > 2 * areas[:, None])
+    within &= large[None] & (scores[None] >= _LOUDER * scores[:, None])
+    return np.asarray(within.any(1), bool)

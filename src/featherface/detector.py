@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.boxes import agreement, decode_boxes, decode_landmarks, nms, voices, vote
+from featherface.boxes import agreement, decode_boxes, decode_landmarks, nms, parts_of_larger, voices, vote
 from featherface.detections import Detections, concatenate
 from featherface.errors import ConfigError, ImageError, ModelError
 from featherface.images import MAX_PIXELS, Image, ImageSource, fill_input, input_shape, read_image, resize
@@ -21,6 +21,11 @@ from featherface.zoo import find_model
 FLIPPED_POINTS = (1, 0, 2, 4, 3)
 TILE_OVERLAP = 0.25
 _MAX_CANDIDATES = 5000
+# Priors end at 512 pixels: from some 650 on a face is found in fragments, each with a score of its own. So a picture of
+# more than _TALL rows is also seen with a longer side of _OVERVIEW, which finds faces of all sizes that the first look
+# does not; each look keeps the sizes that it sees better.
+_TALL, _OVERVIEW = 800, 640
+_LARGEST_FACE, _LEAST_IN_OVERVIEW = 640, 64
 _VOTE_IOU = 0.5
 # A box that ends this close to an inner edge of its tile is cut; a neighbouring tile or the overview has it whole.
 _TILE_EDGE = 2.0
@@ -61,7 +66,7 @@ class Detector:
         self,
         image: ImageSource,
         *,
-        scales: Sequence[float] = (1.0,),
+        scales: Sequence[float] | None = None,
         flip: bool = False,
         long_side: int | None = None,
         tile: int | None = None,
@@ -72,7 +77,9 @@ class Detector:
 
         `image`: a path, bytes, a PIL image or an (H, W, 3) uint8 RGB array (`bgr` for OpenCV's order).
         `scales`: sizes relative to the picture (or to `long_side`, the length its longer side gets); several
-        are merged by NMS and box voting, as is `flip`, a mirrored pass. `tile`: cut a very large picture
+        are merged by NMS and box voting, as is `flip`, a mirrored pass. When not given, the size itself, and for a
+        picture tall enough to hold a face larger than the network knows, a small copy in which such faces are found
+        whole; what looks like a face within one is left out. `tile`: cut a very large picture
         into overlapping squares of this many pixels, beside one pass over the whole at that size.
         `agree`: scores are lowered where the passes (sizes, mirrored or not) do not agree, see `boxes.agreement`;
         the order of the faces gets better, and scores mean less by themselves. Raises ImageError for what is not a
@@ -80,16 +87,26 @@ class Detector:
         """
         picture = read_image(image, bgr=bgr)
         height, width = picture.shape[:2]
-        _check_options(scales, long_side, tile)
         base = long_side / max(height, width) if long_side else 1.0
+        overview = overview_scale(width * base, height * base) if scales is None else None
+        scales = (1.0,) if scales is None else scales
+        _check_options(scales, long_side, tile)
         passes = [found for scale in scales for found in self._passes(picture, base * scale, flip, tile)]
-        return self._merge(passes, width, height, agree)
+        if overview is None:
+            return self._merge(passes, width, height, agree)
+        passes = [found.filter(_heights(found) * base <= _LARGEST_FACE) for found in passes]
+        small = base * overview
+        for found in self._passes(picture, small, flip, None):
+            passes.append(found.filter(_heights(found) * small >= _LEAST_IN_OVERVIEW))
+        merged = self._merge(passes, width, height, agree)
+        large = _heights(merged) * small >= _LEAST_IN_OVERVIEW
+        return merged.filter(~parts_of_larger(merged.boxes, merged.scores, large))
 
     def detect_batch(
         self,
         images: Iterable[ImageSource],
         *,
-        scales: Sequence[float] = (1.0,),
+        scales: Sequence[float] | None = None,
         flip: bool = False,
         long_side: int | None = None,
         tile: int | None = None,
@@ -182,6 +199,11 @@ class Detector:
         return Detections(boxes, scores, landmarks, width, height)
 
 
+def overview_scale(width: float, height: float) -> float | None:
+    """How much a picture is shrunk to find faces whole that are larger than any prior; None where none can be."""
+    return _OVERVIEW / max(width, height) if height > _TALL else None
+
+
 def mirrored(found: Detections) -> Detections:
     """The faces of the mirrored picture."""
     boxes = found.boxes[:, [2, 1, 0, 3]].copy()
@@ -208,6 +230,10 @@ def _scratch(shape: tuple[int, int, int, int]) -> NDArray[np.float32]:
     if values is None or len(values) < length:
         values = _kept.values = np.empty(length, np.float32)
     return np.asarray(values[:length].reshape(shape), np.float32)
+
+
+def _heights(found: Detections) -> NDArray[np.float32]:
+    return found.boxes[:, 3] - found.boxes[:, 1]
 
 
 def _fit(found: Detections, width: int, height: int) -> Detections:

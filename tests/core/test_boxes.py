@@ -16,6 +16,7 @@ from featherface.boxes import (
     encode_landmarks,
     iou_matrix,
     nms,
+    parts_of_larger,
     voices,
     vote,
 )
@@ -136,3 +137,30 @@ def test_nothing_found_has_no_scores():
     empty = np.zeros((0, 4), np.float32)
     heard = voices(empty, empty, empty[:, 0], 0.5)
     assert agreement(empty[:, 0], heard, np.zeros(0, int), 2).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("box", "score", "part", "why"),
+    [
+        ((120, 120, 160, 160), 0.9, True, "an eye within the face"),
+        ((120, 120, 160, 160), 0.99, True, "a little louder than the face"),
+        ((110, 110, 390, 390), 0.9, False, "nearly as large: another box of the same face, which NMS judges"),
+        ((380, 120, 420, 160), 0.9, False, "half outside: a neighbour"),
+        ((500, 500, 540, 540), 0.9, False, "elsewhere"),
+    ],
+)
+def test_parts_of_a_larger_face(box, score, part, why):
+    boxes = np.array([(100, 100, 400, 400), box], np.float32)
+    large = np.array([True, False])
+    found = parts_of_larger(boxes, np.array([0.85, score], np.float32), large)
+    assert found.tolist() == [False, part], why
+    assert not parts_of_larger(boxes, np.array([0.3, score], np.float32), large).any(), (
+        "the large one is the mistake"
+    )
+    assert not parts_of_larger(boxes, np.array([0.85, score], np.float32), large & False).any()
+
+
+def test_no_boxes_have_no_parts():
+    assert parts_of_larger(
+        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, bool)
+    ).shape == (0,)

@@ -6,11 +6,13 @@ import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 
 from featherface import Detector, list_models
 from featherface.boxes import iou_matrix
+from featherface.detector import overview_scale
 from featherface.errors import ConfigError, FeatherFaceError, ImageError, ModelError
 from featherface.zoo import WEIGHTS, find_model
 
@@ -195,3 +197,43 @@ def test_cards_are_complete():
 
 def test_errors_are_one_family():
     assert issubclass(ImageError, FeatherFaceError) and issubclass(ModelError, FeatherFaceError)
+
+
+@pytest.mark.parametrize(
+    ("factor", "why"),
+    [
+        (1.5, "900 rows: seen twice, the same face"),
+        (4, "a face of 880 pixels, of which full size sees fragments"),
+        pytest.param(6, "1,320 pixels: three fragments at full size", marks=pytest.mark.long),
+    ],
+)
+def test_a_face_larger_than_any_prior_is_found_whole_and_once(detector, examples, factor, why):
+    photo = cv2.imread(str(examples / "grace_hopper.jpg"), cv2.IMREAD_COLOR_RGB)
+    large = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    expected, found = detector.detect(photo), detector.detect(large)
+    assert len(found) == len(expected) == 1, why
+    assert iou_matrix(found.boxes / factor, expected.boxes)[0, 0] > 0.9
+    assert np.abs(found.landmarks / factor - expected.landmarks).max() < 6
+    if factor > 2:
+        assert len(detector.detect(large, scales=(1.0,))) > 1, "otherwise there is nothing to mend"
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scale"),
+    [
+        (1280, 720, None), (640, 800, None), (4000, 600, None),
+        (720, 1280, 0.5), (1920, 1080, 1 / 3), (4000, 3000, 0.16),
+    ],
+)  # fmt: skip
+def test_tall_pictures_get_an_overview(width, height, scale):
+    assert overview_scale(width, height) == (None if scale is None else pytest.approx(scale))
+
+
+def test_small_faces_are_the_first_looks_own(detector, examples):
+    sheet = cv2.imread(str(examples / "contact_sheet.jpg"), cv2.IMREAD_COLOR_RGB)
+    below = np.concatenate([sheet, np.full((max(0, 1000 - len(sheet)), sheet.shape[1], 3), 90, np.uint8)])
+    alone, both = detector.detect(below, scales=(1.0,)), detector.detect(below)
+    assert overview_scale(below.shape[1], below.shape[0]) is not None
+    assert len(both) >= len(alone) > 10
+    small = np.flatnonzero((alone.boxes[:, 3] - alone.boxes[:, 1]) < 60)
+    assert iou_matrix(alone.boxes[small], both.boxes).max(1).min() > 0.95

@@ -123,7 +123,7 @@ def test_each_caller_has_a_detector_of_its_own():
         def __init__(self):
             made.append(self)
 
-        def detect(self, image, long_side, scales):
+        def detect(self, image, long_side):
             together.wait()
             used.append(self)
             return Detections.empty(8, 8)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.anonymise.look import scales_for
 from featherface.detections import Detections
 from featherface.detector import Detector
 from featherface.images import Image
@@ -32,12 +31,12 @@ class Check:
 def check(detector: Detector, picture: Image, hidden: NDArray[np.float32], scale: float = SCALE) -> Check:
     """Looks for faces in a result whose regions `hidden` (N, 4, xyxy) were made unrecognisable.
 
-    A large picture is looked at as an overview too, as it was to find them. Findings count from the detector's own
+    `scale`: of the picture, another than the one at which they were found. Findings count from the detector's own
     threshold, the one from which faces are hidden. One is covered when a hidden region holds at least four fifths
     of it; one of a score under a half, when it touches a hidden region.
     """
     height, width = picture.shape[:2]
-    found = detector.detect(picture, scales=scales_for(width, height, scale))
+    found = detector.detect(picture, long_side=max(1, round(scale * max(width, height))))
     needed = np.where(found.scores < _CONFIDENT, _TOUCHED, _COVERED)
     covered = held_share(found.boxes, hidden) >= needed
     return Check(found.filter(~covered), found.filter(covered))

@@ -39,7 +39,6 @@ def anonymise_video(job: Job, item: Input, target: Path) -> Outcome:
 
 def _find(job: Job, path: str) -> tuple[list[tuple[NDArray[np.float32], NDArray[np.int64]]], float]:
     """Boxes and track ids of every frame; only these are kept between the passes."""
-    from featherface.anonymise.look import scales_for
     from featherface.cli.progress import frames_bar
     from featherface.cli.video import detectors, follow
     from featherface.video import ahead, open_video
@@ -50,8 +49,7 @@ def _find(job: Job, path: str) -> tuple[list[tuple[NDArray[np.float32], NDArray[
             # Whatever is hidden starts a track, which lasts for as long as it may be bridged.
             start, lost = job.detector.score_threshold, max(1.0, job.bridge)
             # Not mirrored as a photo is, which would take twice as long: the tracks bridge what one look misses.
-            scales = scales_for(reader.source.width, reader.source.height)
-            detect, at_once = detectors(reader, job.model, start, job.threads, scales=scales)
+            detect, at_once = detectors(reader, job.model, start, job.threads)
             for _, tracked in follow(upcoming, reader, detect, job.every, at_once, start=start, lost=lost):
                 found.append((tracked.found.boxes, tracked.ids))
                 advance()

@@ -73,8 +73,13 @@ def batch(
         int | None, typer.Option(help="Resize the longer side to this first.", rich_help_panel=_SEARCH)
     ] = None,
     scales: Annotated[
-        str, typer.Option(help="Several sizes merged, such as 1,2 for tiny faces.", rich_help_panel=_SEARCH)
-    ] = "1",
+        str,
+        typer.Option(
+            help="Several sizes merged, such as 1,2 for tiny faces; auto adds a small copy of a large picture, for "
+            "faces that fill it.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = "auto",
     flip: Annotated[bool, typer.Option(help="Add a mirrored pass.", rich_help_panel=_SEARCH)] = False,
     tile: Annotated[
         int | None,
@@ -88,7 +93,7 @@ def batch(
     """
     chosen = _engine(engine, workers, address, gpus_per_worker)
     from featherface.batch.run import Request, run
-    from featherface.cli.detect import parse_scales
+    from featherface.cli.detect import scales_or_auto
 
     request = Request(
         source,
@@ -99,7 +104,7 @@ def batch(
             "iou_threshold": iou_threshold,
             "max_detections": max_detections,
         },
-        {"scales": parse_scales(scales), "flip": flip, "long_side": long_side, "tile": tile},
+        {"scales": scales_or_auto(scales), "flip": flip, "long_side": long_side, "tile": tile},
         crops,
         column,
         shard_size,

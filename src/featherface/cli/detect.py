@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 class _Look:
     """How every picture is looked at, and where pictures of it go."""
 
-    scales: tuple[float, ...]
+    scales: tuple[float, ...] | None
     flip: bool
     long_side: int | None
     tile: int | None
@@ -69,8 +69,13 @@ def detect(
         int | None, typer.Option(help="Resize the longer side to this first.", rich_help_panel=_SEARCH)
     ] = None,
     scales: Annotated[
-        str, typer.Option(help="Several sizes merged, such as 1,2 for tiny faces.", rich_help_panel=_SEARCH)
-    ] = "1",
+        str,
+        typer.Option(
+            help="Several sizes merged, such as 1,2 for tiny faces; auto adds a small copy of a large picture, for "
+            "faces that fill it.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = "auto",
     flip: Annotated[bool, typer.Option(help="Add a mirrored pass.", rich_help_panel=_SEARCH)] = False,
     tile: Annotated[
         int | None,
@@ -84,7 +89,7 @@ def detect(
     from featherface.cli.outputs import Result, table, write_coco, write_csv, write_json
     from featherface.detector import Detector
 
-    look = _Look(parse_scales(scales), flip, long_side, tile, save, crops)
+    look = _Look(scales_or_auto(scales), flip, long_side, tile, save, crops)
     detector = Detector(model, score_threshold, iou_threshold, max_detections, threads)
     found = expand(inputs)
     results: list[Result] = []
@@ -109,6 +114,11 @@ def detect(
         typer.echo(table(results))
     if any(result.error for result in results):
         raise typer.Exit(1)
+
+
+def scales_or_auto(text: str) -> tuple[float, ...] | None:
+    """As `parse_scales`; None for `auto`, the detector's own choice."""
+    return None if text == "auto" else parse_scales(text)
 
 
 def parse_scales(text: str) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ import typer
 from featherface.errors import ConfigError, FeatherFaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from featherface.detections import Detections
     from featherface.video import Frame, Tracked, VideoReader
@@ -122,7 +122,6 @@ def detectors(
     score_threshold: float,
     threads: int | None = None,
     long_side: int | None = None,
-    scales: Sequence[float] = (1.0,),
 ) -> tuple[Callable[[Frame], Detections], int]:
     """What finds the faces of a frame, and from how many threads it is best called; see `Detector.detect`."""
     from featherface.detector import Detector
@@ -132,7 +131,7 @@ def detectors(
     scale = 1.0 if long_side is None else long_side / max(width, height)
     at_once, each = shared_out(round(width * height * scale * scale), threads)
     several = Detectors(lambda: Detector(model, score_threshold, threads=each))
-    return partial(several.detect, long_side=long_side, scales=scales), at_once
+    return partial(several.detect, long_side=long_side), at_once
 
 
 def follow(

@@ -31,7 +31,7 @@ def our_candidate(model: str) -> Candidate:
     }
 
     def detect(image: Image, score: float) -> Detections:
-        return detectors[score].detect(image)
+        return detectors[score].detect(image, scales=(1.0,))
 
     def prepare(image: Image) -> Callable[[], object]:
         images = to_input(image, session.spec.pad_multiple, session.spec.input_size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import queue
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from featherface.detections import Detections
@@ -45,16 +45,14 @@ class Detectors:
         self._free: queue.LifoQueue[Detector] = queue.LifoQueue()
         self._free.put(make())
 
-    def detect(
-        self, frame: Frame, long_side: int | None = None, scales: Sequence[float] = (1.0,)
-    ) -> Detections:
+    def detect(self, frame: Frame, long_side: int | None = None) -> Detections:
         """See `Detector.detect`; may be called from several threads."""
         try:
             detector = self._free.get_nowait()
         except queue.Empty:
             detector = self._make()
         try:
-            return detector.detect(frame.image, long_side=long_side, scales=scales)
+            return detector.detect(frame.image, long_side=long_side)
         finally:
             self._free.put(detector)
 
