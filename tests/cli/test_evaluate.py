@@ -79,6 +79,9 @@ def test_a_model_is_evaluated_and_its_predictions_give_the_same(run, wider, tmp_
     [
         pytest.param(["--protocol", "vga"], "vga: long side 640", {"long_side": 640}, id="vga"),
         pytest.param(
+            ["--protocol", "detect"], "tall pictures also as an overview", {"scales": None}, id="detect"
+        ),
+        pytest.param(
             ["--protocol", "multiscale"],
             "scales 0.5, 1, 1.5, 2, flip, score",
             {"flip": True},

@@ -44,7 +44,9 @@ def evaluate(
             help="The labels' format: wider-face, coco, yolo, voc, retinaface, wider; auto finds out."
         ),
     ] = "auto",
-    protocol: Annotated[str, typer.Option(help="original, vga, multiscale or agreement.")] = "original",
+    protocol: Annotated[
+        str, typer.Option(help="original, detect, vga, multiscale or agreement.")
+    ] = "original",
     long_side: Annotated[
         int | None, typer.Option(help="Own protocol: resize the longer side to this.")
     ] = None,

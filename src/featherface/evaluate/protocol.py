@@ -18,7 +18,8 @@ class Protocol:
     name: str
     long_side: int | None = None
     """Resize so that the longer side has this length; None keeps the original size."""
-    scales: tuple[float, ...] = (1.0,)
+    scales: tuple[float, ...] | None = (1.0,)
+    """Relative to that; None for the detector's own choice, the size itself and an overview of tall pictures."""
     flip: bool = False
     agree: bool = False
     """Scores are lowered where the sizes do not agree."""
@@ -29,6 +30,8 @@ class Protocol:
     def __post_init__(self) -> None:
         if self.long_side is not None and self.long_side < 1:
             raise ConfigError(f"long side {self.long_side}: must be at least 1")
+        if self.scales is None:
+            return
         if not self.scales or any(not 0 < scale <= MAX_SCALE for scale in self.scales):
             given = ", ".join(f"{scale:g}" for scale in self.scales)
             raise ConfigError(f"scales {given}: each must be over 0 and at most {MAX_SCALE}")
@@ -41,7 +44,7 @@ class Protocol:
         if input_size is None:
             return
         side = min(input_size)
-        if self.long_side is None or round(self.long_side * max(self.scales)) > side:
+        if self.long_side is None or round(self.long_side * max(self.scales or (1.0,))) > side:
             raise ConfigError(
                 f"{model}: takes pictures of {input_size[0]}x{input_size[1]} only, larger ones would be shrunk, which "
                 f"is not protocol {self.name}; evaluate it with --long-side {side}"
@@ -51,9 +54,12 @@ class Protocol:
     def describe(self) -> str:
         """One line for tables and pages."""
         size = f"long side {self.long_side}" if self.long_side else "original size"
-        scales = (
-            "one scale" if self.scales == (1.0,) else f"scales {', '.join(f'{s:g}' for s in self.scales)}"
-        )
+        if self.scales is None:
+            scales = "tall pictures also as an overview"
+        elif self.scales == (1.0,):
+            scales = "one scale"
+        else:
+            scales = f"scales {', '.join(f'{s:g}' for s in self.scales)}"
         more = (", flip" if self.flip else "") + (", scores by agreement" if self.agree else "")
         return (
             f"{self.name}: {size}, {scales}{more}, score over {self.score_threshold:g}, "
@@ -63,6 +69,7 @@ class Protocol:
 
 PROTOCOLS: dict[str, Protocol] = {
     "original": Protocol("original"),
+    "detect": Protocol("detect", scales=None),
     "vga": Protocol("vga", long_side=VGA),
     "multiscale": Protocol("multiscale", scales=_SCALES, flip=True),
     "agreement": Protocol("agreement", scales=_SCALES, flip=True, agree=True),
