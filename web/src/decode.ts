@@ -25,12 +25,14 @@ export const DEFAULTS: DecodeOptions = { scoreThreshold: 0.1, iouThreshold: 0.4,
 const MAX_CANDIDATES = 5000;
 const LEAST_SIDE = 1e-3;
 
-let cached: { key: string; priors: Float32Array } | undefined;
+/** Of the last two sizes: a picture and its overview. */
+const cached: { key: string; priors: Float32Array }[] = [];
 
 /** Priors (P, 4) as centre and size, by level, row-major by cell, then by size. */
 export function priorBoxes(height: number, width: number, spec: ModelSpec): Float32Array {
   const key = JSON.stringify([height, width, spec.strides, spec.prior_sizes]);
-  if (cached?.key === key) return cached.priors;
+  const known = cached.find((entry) => entry.key === key);
+  if (known) return known.priors;
   const values: number[] = [];
   spec.strides.forEach((stride, level) => {
     const rows = Math.ceil(height / stride);
@@ -40,8 +42,10 @@ export function priorBoxes(height: number, width: number, spec: ModelSpec): Floa
         for (const size of spec.prior_sizes[level])
           values.push((column + 0.5) * stride, (row + 0.5) * stride, size, size);
   });
-  cached = { key, priors: Float32Array.from(values) };
-  return cached.priors;
+  const priors = Float32Array.from(values);
+  cached.splice(0, 0, { key, priors });
+  cached.length = Math.min(cached.length, 2);
+  return priors;
 }
 
 /** The faces of a picture of `width` x `height` that lies at the top left of a padded input of `inputSize`. */

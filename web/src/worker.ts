@@ -1,9 +1,10 @@
 /** The detector's own thread: opens networks and finds faces, one request after the other. */
 
 import { decode, rescale } from "./decode";
-import { fitted, padded, Preparer } from "./pixels";
+import { joined, overviewOf } from "./overview";
+import { fitted, padded, Preparer, type Size } from "./pixels";
 import { openRuntime, type Runtime } from "./runtime";
-import type { Engine, Found, ModelEntry, ModelSpec, Opened } from "./types";
+import type { Engine, Found, ModelEntry, ModelSpec, Opened, Timing } from "./types";
 
 export type Request =
   | { kind: "open"; model: ModelEntry; url: string; engine?: Engine }
@@ -36,14 +37,37 @@ async function open({ model, url, engine }: Extract<Request, { kind: "open" }>):
 }
 
 async function detect(picture: ImageBitmap, longSide: number): Promise<Found> {
+  const shown = fitted(picture, longSide);
+  const overview = overviewOf(shown);
+  try {
+    const full = await look(picture, shown);
+    if (!overview) return full;
+    const small = await look(picture, overview);
+    const [scale, smaller] = [shown.height / picture.height, overview.height / picture.height];
+    return { ...full, faces: joined(full.faces, scale, small.faces, smaller), timing: sum(full, small) };
+  } finally {
+    picture.close();
+  }
+}
+
+function sum({ timing: a }: Found, { timing: b }: Found): Timing {
+  const { prepare, network, decode, total } = b;
+  return {
+    prepare: a.prepare + prepare,
+    network: a.network + network,
+    decode: a.decode + decode,
+    total: a.total + total,
+  };
+}
+
+/** One run of the network over the whole picture, at the size `shown`. */
+async function look(picture: ImageBitmap, shown: Size): Promise<Found> {
   if (!current) throw new Error("no model is open");
   const { runtime, spec } = current;
   const start = performance.now();
-  const shown = fitted(picture, longSide);
   const input = padded(shown, spec.pad_multiple);
   const { width, height } = picture;
   const planes = preparer.prepare(picture, shown, input);
-  picture.close();
   const images = new runtime.ort.Tensor("float32", planes, [1, 3, input.height, input.width]);
   const prepared = performance.now();
   const results = await runtime.session.run({ images });

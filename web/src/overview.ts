@@ -1,0 +1,39 @@
+/**
+ * Faces larger than any prior, which a look at full size finds in fragments: tall pictures are also seen in a small
+ * copy, as Detector.detect does (detector.py). Each look keeps the sizes that it sees better.
+ */
+
+import { DEFAULTS, suppress } from "./decode";
+import { fitted, type Size } from "./pixels";
+import type { Face } from "./types";
+
+const TALL = 800;
+const OVERVIEW = 640;
+const LARGEST_FACE = 640;
+const LEAST_IN_OVERVIEW = 64;
+const INSIDE = 0.7;
+const LOUDER = 0.8;
+
+/** The copy's size, when what the network sees is tall enough for such a face. */
+export const overviewOf = (shown: Size): Size | undefined =>
+  shown.height > TALL ? fitted(shown, OVERVIEW) : undefined;
+
+/** The faces of both looks, in the picture's pixels; `scale` and `small` are the looks' sizes relative to it. */
+export function joined(full: Face[], scale: number, overview: Face[], small: number): Face[] {
+  const isLarge = (face: Face): boolean => height(face) * small >= LEAST_IN_OVERVIEW;
+  const both = [...full.filter((face) => height(face) * scale <= LARGEST_FACE), ...overview.filter(isLarge)];
+  both.sort((a, b) => b.score - a.score);
+  const faces = suppress(both, DEFAULTS.iouThreshold, DEFAULTS.maxDetections);
+  return faces.filter((part) => !faces.some((face) => isLarge(face) && isPartOf(part, face)));
+}
+
+/** Whether it is an eye or a cheek of a face of over twice its area, unless its score tells otherwise. */
+function isPartOf({ box: part, score }: Face, { box: face, score: louder }: Face): boolean {
+  const width = Math.min(part[2], face[2]) - Math.max(part[0], face[0]);
+  const rows = Math.min(part[3], face[3]) - Math.max(part[1], face[1]);
+  const shared = Math.max(0, width) * Math.max(0, rows);
+  return area(face) > 2 * area(part) && shared >= INSIDE * area(part) && louder >= LOUDER * score;
+}
+
+const height = ({ box }: Face): number => box[3] - box[1];
+const area = ([x1, y1, x2, y2]: Face["box"]): number => (x2 - x1) * (y2 - y1);
