@@ -48,6 +48,8 @@ class OnnxSession:
             checked_spec(self.path)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
+        # Patterns keep a second block of memory for each shape that comes again: no faster here, and photos have many.
+        options.enable_mem_pattern = False
         if threads is not None:
             options.intra_op_num_threads = threads
         try:

@@ -136,6 +136,7 @@ def test_a_page_that_was_not_built_is_one_clear_line(run, tmp_path, monkeypatch)
     outcome = run("web", "--port", 0)
     assert outcome.code == 1
     assert "has not been built" in outcome.err and "make web" in outcome.err
+    assert "pip install ." in outcome.err, "an installed copy does not see what was built in the clone"
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "many"])

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from featherface import Detector
-from featherface.cli.serve import make_anonymise
+from featherface.cli.serve import anonymise
 from featherface.serve.app import create_app
 from featherface.serve.settings import Settings
 
@@ -35,7 +35,7 @@ def client_of():
     """`client_of(max_pixels=...)`: a client of a service with these settings."""
 
     def make(**settings):
-        app = create_app(Settings(**settings), make_anonymise("v2"))
+        app = create_app(Settings(**settings), anonymise)
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
     return make
@@ -44,7 +44,7 @@ def client_of():
 @pytest.fixture(scope="session")
 def ask():
     """One request to a service with these settings; opening a network takes longer than most requests."""
-    app_of = functools.cache(lambda settings: create_app(settings, make_anonymise("v2")))
+    app_of = functools.cache(lambda settings: create_app(settings, anonymise))
 
     def request(method, path, *, settings=None, **request):
         async def run():

@@ -8,7 +8,9 @@ import signal
 import threading
 import time
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 from typer.testing import CliRunner
@@ -50,14 +52,14 @@ def wait_until(ready, seconds=20):
         time.sleep(0.05)
 
 
-def in_hand(server):
+def body_bytes(server):
     return int(
-        float(httpx.get(f"{server.url}/metrics").text.split("\nfeatherface_requests_in_hand ")[1].split()[0])
+        float(httpx.get(f"{server.url}/metrics").text.split("\nfeatherface_body_bytes ")[1].split()[0])
     )
 
 
-def test_slow_senders_fill_the_house_and_are_shown_out(serve, photo, expected):
-    """Two hold all places: a third is told to come back; then they time out, are cut off, and it is served."""
+def test_slow_senders_are_shown_out_and_keep_nobody_waiting(serve, photo, expected):
+    """More of them than there are places: a photo is served at once; then they time out and are cut off."""
     server = serve("--max-requests", "2", "--timeout", "10")
     outcomes = []
 
@@ -65,25 +67,42 @@ def test_slow_senders_fill_the_house_and_are_shown_out(serve, photo, expected):
         with server.connect(*head(100_000)) as connection:
             outcomes.append(drip(connection, 60))
 
-    threads = [threading.Thread(target=slow, daemon=True) for _ in range(2)]
+    threads = [threading.Thread(target=slow, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
-    full = httpx.post(f"{server.url}/v1/detect", content=photo)
-    assert full.status_code == 429 and full.headers["retry-after"] == "1", full.text
+    wait_until(lambda: body_bytes(server) >= 4)
+    assert httpx.get(f"{server.url}/readyz").status_code == 200
+    good = httpx.post(f"{server.url}/v1/detect", content=photo, timeout=60)
+    assert good.status_code == 200 and good.json()["images"][0]["faces"] == expected
+    assert not outcomes, "they are still at it"
     for thread in threads:
         thread.join(70)
+    assert len(outcomes) == 4
     for said, ended in outcomes:
         assert said.startswith(b"HTTP/1.1 408") and b"connection: close" in said.lower()
         assert ended, "who drips on after the answer is cut off"
-    good = httpx.post(f"{server.url}/v1/detect", content=photo, timeout=60)
-    assert good.status_code == 200 and good.json()["images"][0]["faces"] == expected
+    httpx.post(f"{server.url}/v1/detect", content=photo, timeout=60)
     log = [json.loads(line) for line in server.stop().splitlines()[1:]]
     served = {"method": "POST", "path": "/v1/detect", "status": 200, "bytes": len(photo)}
     assert served.items() <= log[-1].items()
     assert server.process.returncode in (0, -signal.SIGTERM), (
         "uvicorn ends by the signal, after what was in hand"
     )
+
+
+def test_what_takes_too_long_ends_with_its_answer(serve, photo):
+    """Minutes of work in 17 kB, cut short: the next photo is served, and the end comes in time."""
+    server = serve("--timeout", "3", "--cores", "1")
+    picture = cv2.imencode(".png", np.zeros((3000, 3000), np.uint8))[1].tobytes()
+    query = {"scales": ",".join("1" * 8), "flip": True, "tile": 4096}
+    late = httpx.post(f"{server.url}/v1/detect", params=query, content=picture, timeout=60)
+    assert late.status_code == 503 and "took more than 3 seconds" in late.text
+    wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 200)
+    assert httpx.post(f"{server.url}/v1/detect", content=photo, timeout=60).status_code == 200
+    httpx.post(f"{server.url}/v1/detect", params=query, content=picture, timeout=60)
+    start = time.monotonic()
+    server.stop()
+    assert time.monotonic() - start < 2 * 3 + 5
 
 
 @pytest.mark.parametrize(
@@ -167,7 +186,7 @@ def test_what_is_in_hand_is_done_before_the_end(serve, photo):
     server = serve("--timeout", "20")
     with server.connect(*head(len(photo)), seconds=60) as connection:
         connection.sendall(photo[:1000])
-        wait_until(lambda: in_hand(server) == 1)
+        wait_until(lambda: body_bytes(server) == 1000)
         server.process.send_signal(signal.SIGTERM)
         time.sleep(1)
         with pytest.raises(httpx.HTTPError):

@@ -49,6 +49,19 @@ def test_the_example_unit_waits_for_what_is_in_hand(examples):
     assert int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[1]) > Settings().longest
 
 
+@pytest.mark.parametrize(
+    ("file", "pattern"),
+    [("Containerfile", r"--memory (\d+)g"), ("featherface.service", r"^MemoryMax=(\d+)G$")],
+    ids=["container", "unit"],
+)
+def test_every_example_has_memory_for_what_the_service_allows(file, pattern, examples):
+    """The rule in docs/service.md: the process, what pictures in work take, and bodies."""
+    text = (examples / "serve" / file).read_text(encoding="utf-8")
+    settings = Settings(max_pixels=int(re.search(r'--max-pixels[", ]+(\d+)', text)[1]))
+    needed = 300_000_000 + 150 * settings.budget + settings.most_body_bytes
+    assert int(re.search(pattern, text, re.MULTILINE)[1]) << 30 >= needed
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
 def test_systemd_finds_nothing_wrong_with_the_example_unit(examples, tmp_path):
     """Nothing of it is unknown or misspelt; the program itself is not where it says on this machine."""

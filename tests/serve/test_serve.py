@@ -8,13 +8,16 @@ import re
 import socket
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from featherface import Detector
 from featherface.cli.app import build_app
-from featherface.errors import ConfigError
+from featherface.cli.serve import anonymise
+from featherface.errors import ConfigError, ModelError
+from featherface.serve.app import create_app
 from featherface.serve.settings import Settings
 
 JPEG = {"content-type": "image/jpeg"}
@@ -126,13 +129,61 @@ def test_options_are_the_detectors(ask, photo):
         pytest.param(
             {"params": {"scales": ",".join("1" * 9)}, "content": b"x"}, 422, "eight", id="nine scales"
         ),
-        pytest.param({"params": {"tile": 3}, "content": b"x"}, 422, "tile", id="a tile"),
+        pytest.param({"params": {"tile": 255}, "content": b"x"}, 422, "tile", id="a tile too small"),
     ],
 )
 def test_a_broken_request_is_answered_in_one_sentence(request_, status, says, ask):
     answer = ask("POST", "/v1/detect", settings={"max_bytes": 200_000}, **request_)
     assert answer.status_code == status, answer.text
     assert says in answer.json()["error"] and "\n" not in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        pytest.param("/v1/detect", "score_treshold", id="a typo"),
+        pytest.param("/v1/anonymise", "score_treshold", id="a typo, by which fewer faces would be hidden"),
+        pytest.param("/v1/anonymise", "flip", id="an option of the other endpoint"),
+    ],
+)
+def test_an_option_that_is_none_is_named(path, name, ask, photo):
+    answer = ask("POST", path, params={name: "0.5"}, content=photo)
+    assert answer.status_code == 422 and answer.json()["error"].startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        pytest.param(
+            ModelError("/home/me/v2.onnx: fails on images (bad alloc)"), 503, "log says", id="no memory"
+        ),
+        pytest.param(MemoryError(), 503, "log says", id="no memory for Python"),
+        pytest.param(RuntimeError("/home/me"), 500, "not foreseen", id="a fault of ours"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/detect", "/v1/anonymise"])
+def test_what_fails_inside_is_answered_in_the_same_form(
+    error, status, says, path, photo, caplog, monkeypatch
+):
+    """What exactly failed stays in the log: it names files of the server."""
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("featherface.runtime.OnnxSession.run", fail)
+    app = create_app(Settings(), anonymise)
+
+    async def run():
+        # The framework raises what it does not know once more, for the server to log.
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.post(path, content=photo), await client.get("/readyz")
+
+    answer, ready = asyncio.run(run())
+    assert answer.status_code == status and says in answer.json()["error"], answer.text
+    assert "/home/me" not in answer.text and ready.status_code == 200
+    if status == 503:
+        assert answer.headers["retry-after"] and caplog.records[-1].exc_info[1] is error
 
 
 def test_too_many_pixels_are_refused_before_they_are_unpacked(ask, photo):
@@ -176,8 +227,8 @@ def test_the_service_hides_what_the_command_hides(ask, photo, monkeypatch):
     """A face as unsure as 0.25 is left as it is, one of 0.35 is not: the command line's threshold."""
     seen = []
     monkeypatch.setattr(
-        "featherface.serve.app.Service.hide",
-        lambda self, upload, how: (seen.append(how), (b"", "image/png", 0))[1],
+        "featherface.serve.service.Service.hide",
+        lambda self, upload, how, end: (seen.append(how), (b"", "image/png", 0))[1],
     )
     assert ask("POST", "/v1/anonymise", content=photo).status_code == 200
     assert seen[0].score_threshold == 0.2

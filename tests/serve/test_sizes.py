@@ -87,12 +87,12 @@ def test_the_size_is_in_the_header(data, size):
 )
 @pytest.mark.parametrize("path", ["/v1/detect", "/v1/anonymise"])
 def test_a_large_picture_in_a_small_file_is_not_unpacked(ask, data, path, monkeypatch):
-    monkeypatch.setattr("featherface.serve.bodies.decode_image", lambda *_: pytest.fail("unpacked"))
+    monkeypatch.setattr("featherface.serve.service.decode_image", lambda *_: pytest.fail("unpacked"))
     answer = ask("POST", path, settings={"max_pixels": 30_000_000}, content=data)
     assert answer.status_code == 413 and "is more than 30,000,000 pixels" in answer.json()["error"]
 
 
 def test_a_format_whose_size_cannot_be_read_is_refused(ask, monkeypatch):
-    monkeypatch.setattr("featherface.serve.bodies.decode_image", lambda *_: pytest.fail("unpacked"))
+    monkeypatch.setattr("featherface.serve.service.decode_image", lambda *_: pytest.fail("unpacked"))
     answer = ask("POST", "/v1/detect", content=b"P6 40000 40000 255\n" + bytes(100))
     assert answer.status_code == 422 and "JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP" in answer.json()["error"]

@@ -2,9 +2,14 @@
 
 import type { Box, Face } from "./types";
 
+/** Hidden from this score on, whatever is shown: a face hidden for nothing costs less than one that is not. */
+export const HIDE_FROM = 0.2;
 const GROW = 1.3;
 const CELLS = 4;
 const LEAST_CELL = 5;
+
+/** The score from which faces are hidden when those from `shown` on are on the screen. */
+export const hideFrom = (shown: number): number => Math.min(shown, HIDE_FROM);
 
 interface Pixels {
   width: number;

@@ -1,12 +1,13 @@
 /** The page: photos in, faces on screen, files out. */
 
+import { hideFrom } from "./blur";
 import { Camera } from "./camera";
 import { DetectorClient } from "./client";
 import { fillShelf, fillTable, type Photo, thumbnail } from "./lists";
 import { keepOffline } from "./offline";
-import { blurred, download, toJson } from "./save";
+import { blurred, download, scored, toHide, toJson } from "./save";
 import type { Detections, Engine, Found, ModelEntry } from "./types";
-import { counted, View } from "./view";
+import { counted, hintOf, View } from "./view";
 
 const get = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
 const pick = get<HTMLButtonElement>("pick");
@@ -17,6 +18,7 @@ const size = get<HTMLSelectElement>("size");
 const modelChoice = get<HTMLSelectElement>("model");
 const blurButton = get<HTMLButtonElement>("blur");
 const jsonButton = get<HTMLButtonElement>("json");
+const blurHint = document.createElement("p");
 
 const detector = new DetectorClient();
 const view = new View(get("picture"), get("overlay"));
@@ -38,11 +40,10 @@ function say(text: string, error = false): void {
 
 const complain = (error: unknown): void => say(error instanceof Error ? error.message : String(error), true);
 
-/** The faces that the slider lets through; they are sorted, best first. */
-function shown(found: Detections): Detections {
-  const least = Number(threshold.value);
-  return { ...found, faces: found.faces.filter(({ score }) => score >= least) };
-}
+const leastShown = (): number => Number(threshold.value);
+
+/** The faces that the slider lets through. */
+const shown = (found: Detections): Detections => scored(found, leastShown());
 
 async function openModel(): Promise<void> {
   const model = models.find(({ name }) => name === modelChoice.value)!;
@@ -121,7 +122,8 @@ async function select(photo: Photo): Promise<void> {
 
 /** Brings the page in line with the selected photo and the slider. */
 function render(): void {
-  get("threshold-value").textContent = Number(threshold.value).toFixed(2);
+  get("threshold-value").textContent = leastShown().toFixed(2);
+  blurHint.textContent = hintOf(hideFrom(leastShown()), selected?.found && toHide(selected.found, leastShown()));
   get("stage").hidden = !camera.running && !selected?.thumbnail;
   fillShelf(get("photos"), camera.running ? [] : photos, selected, (photo) => void select(photo).catch(complain));
   get("shelf").hidden = camera.running || photos.length < 2;
@@ -185,7 +187,7 @@ async function saveBlurred(): Promise<void> {
   if (!selected?.found) return;
   const { name, found } = selected;
   const picture = await decoded(selected);
-  download(...(await blurred(picture, shown(found), name)));
+  download(...(await blurred(picture, toHide(found, leastShown()), name)));
   picture.close();
 }
 
@@ -199,6 +201,13 @@ function saveJson(): void {
 function again(): void {
   for (const photo of photos) if (photo.thumbnail) delete photo.found, delete photo.error;
   void lookAtAll();
+}
+
+/** What the button hides, which can be more than is shown. */
+function explainBlurring(): void {
+  blurHint.id = "blur-hint";
+  blurButton.parentElement!.after(blurHint);
+  blurButton.setAttribute("aria-describedby", blurHint.id);
 }
 
 function listen(): void {
@@ -247,6 +256,8 @@ async function start(): Promise<void> {
   await openModel();
 }
 
+explainBlurring();
 listen();
+render();
 ready = start();
 ready.then(() => photos.length === 0 && say("Ready.")).catch(complain);

@@ -1,6 +1,6 @@
 /** Files for the user: a picture with its faces blurred, and the JSON that `featherface detect --json` writes. */
 
-import { hideFaces } from "./blur";
+import { hideFaces, hideFrom } from "./blur";
 import type { Detections } from "./types";
 
 export interface Result {
@@ -9,6 +9,15 @@ export interface Result {
   found?: Detections;
   error?: string;
 }
+
+/** The faces with at least this score. */
+export const scored = (found: Detections, least: number): Detections => ({
+  ...found,
+  faces: found.faces.filter(({ score }) => score >= least),
+});
+
+/** The faces that are hidden when those from `shown` on are on the screen: these, and doubtful ones. */
+export const toHide = (found: Detections, shown: number): Detections => scored(found, hideFrom(shown));
 
 /** The JSON of the command line, rounded as it rounds. */
 export function toJson(results: Result[]): string {

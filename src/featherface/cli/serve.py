@@ -15,7 +15,8 @@ from featherface.errors import ConfigError, MissingExtraError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from featherface.serve.app import Hiding
+    from featherface.detector import Detector
+    from featherface.serve.queries import Hiding
 
 _SETTINGS = "FEATHERFACE_SERVE_SETTINGS"
 TOKEN = "FEATHERFACE_TOKEN"
@@ -37,6 +38,9 @@ def serve(
     cores: Annotated[int, typer.Option(help="Pictures side by side in a process; 0: one a core.")] = 0,
     max_bytes: Annotated[int, typer.Option(help="Largest body.")] = 20_000_000,
     max_pixels: Annotated[int, typer.Option(help="Largest picture.")] = 50_000_000,
+    pixels_at_once: Annotated[
+        int, typer.Option(help="Pixels in work at a time, in all pictures; 0: as --max-pixels.")
+    ] = 0,
     max_requests: Annotated[int, typer.Option(help="Requests in hand before 429.")] = 32,
     max_connections: Annotated[int, typer.Option(help="Open connections before 503.")] = 512,
     timeout: Annotated[float, typer.Option(help="Seconds for a body, and for its pictures.")] = 30.0,
@@ -59,6 +63,7 @@ def serve(
         model=model,
         max_bytes=max_bytes,
         max_pixels=max_pixels,
+        pixels_at_once=pixels_at_once,
         max_requests=max_requests,
         max_connections=max_connections,
         timeout=timeout,
@@ -91,26 +96,17 @@ def application() -> FastAPI:
     from featherface.serve.settings import Settings
 
     settings = Settings.from_json(os.environ[_SETTINGS])
-    return create_app(settings, make_anonymise(settings.model))
+    return create_app(settings, anonymise)
 
 
-def make_anonymise(model: str):  # type: ignore[no-untyped-def]  # its type lives in an optional extra
+def anonymise(detector: Detector, data: bytes, name: str, how: Hiding) -> tuple[bytes, str, int]:
     """The service's `Anonymise`, from the room that knows how: rooms do not import each other."""
     from featherface.anonymise.hide import Style
     from featherface.anonymise.photo import anonymise_bytes
-    from featherface.detector import Detector
-    from featherface.runtime import open_session
-    from featherface.zoo import find_model
 
-    session = open_session(find_model(model), threads=1)
-
-    def anonymise(data: bytes, name: str, how: Hiding) -> tuple[bytes, str, int]:
-        detector = Detector(session, score_threshold=how.score_threshold)
-        style = Style(method=how.method, shape=how.shape, grow=how.grow)  # type: ignore[arg-type]
-        done = anonymise_bytes(data, name, _suffix(data), detector, style)
-        return done.data, _TYPES[done.suffix], len(done.found)
-
-    return anonymise
+    style = Style(method=how.method, shape=how.shape, grow=how.grow)
+    done = anonymise_bytes(data, name, _suffix(data), detector, style)
+    return done.data, _TYPES[done.suffix], len(done.found)
 
 
 def _suffix(data: bytes) -> str:

@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,6 @@ from starlette.requests import ClientDisconnect
 
 from featherface.errors import ImageError
 from featherface.image_headers import declared_size, is_truncated
-from featherface.images import Image, decode_image
 from featherface.serve.problems import RequestError
 from featherface.serve.settings import Settings
 
@@ -29,9 +29,12 @@ class Upload:
     data: bytes
 
 
-async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
-    """All pictures of a request. RequestError 400, 408, 413 or 415 for a body that is none, too slow or too large."""
-    body = await _read_body(request, settings)
+async def read_uploads(request: Request, settings: Settings, count: Callable[[int], None]) -> list[Upload]:
+    """All pictures of a request. RequestError 400, 408, 413 or 415 for a body that is none, too slow or too large.
+
+    `count` is told of the bytes as they arrive, and may raise.
+    """
+    body = await _read_body(request, settings, count)
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
         uploads = await _from_form(request, body, settings)
@@ -48,14 +51,8 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     return uploads
 
 
-def decode(upload: Upload, max_pixels: int) -> Image:
-    """The picture. RequestError 413 when it has too many pixels, ImageError when it is none."""
-    check_size(upload, max_pixels)
-    return decode_image(upload.data, upload.name)
-
-
-def check_size(upload: Upload, max_pixels: int) -> None:
-    """RequestError 413 when the file declares too many pixels; ImageError when it does not declare how many.
+def check_size(upload: Upload, max_pixels: int) -> tuple[int, int]:
+    """Width and height that the file declares. RequestError 413 for too many, ImageError when it declares none.
 
     A few hundred bytes can unpack into gigabytes, so nothing is unpacked whose size is not known before.
     """
@@ -66,9 +63,10 @@ def check_size(upload: Upload, max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise RequestError(413, f"{upload.name}: {width}x{height} is more than {max_pixels:,} pixels")
+    return size
 
 
-async def _read_body(request: Request, settings: Settings) -> bytes:
+async def _read_body(request: Request, settings: Settings, count: Callable[[int], None]) -> bytes:
     too_large = RequestError(413, f"the body is larger than {settings.max_bytes:,} bytes")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > settings.max_bytes:
@@ -77,9 +75,10 @@ async def _read_body(request: Request, settings: Settings) -> bytes:
     try:
         async with asyncio.timeout(settings.timeout):
             async for chunk in request.stream():
-                body += chunk
-                if len(body) > settings.max_bytes:
+                if len(body) + len(chunk) > settings.max_bytes:
                     raise too_large
+                count(len(chunk))
+                body += chunk
     except TimeoutError as error:
         raise RequestError(408, f"the body did not arrive within {settings.timeout:g} seconds") from error
     except ClientDisconnect as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
@@ -9,7 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from featherface.errors import ConfigError, ImageError
+from featherface.errors import ConfigError, FeatherFaceError, ImageError
+
+LOG = logging.getLogger("featherface.problems")
+"""Not below featherface.serve, whose lines are JSON already."""
 
 
 class RequestError(Exception):
@@ -26,7 +30,7 @@ def answer(status: int, message: str, headers: Mapping[str, str] | None = None) 
 
 
 def install(app: FastAPI) -> None:
-    """Every error of ours and of the framework in the same form."""
+    """Every error, of ours, of the framework or of nobody's thinking, in the same form."""
 
     @app.exception_handler(RequestError)
     async def problem(_: Request, error: RequestError) -> JSONResponse:
@@ -39,6 +43,19 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ConfigError)
     async def config(_: Request, error: ConfigError) -> JSONResponse:
         return answer(422, str(error))
+
+    @app.exception_handler(MemoryError)
+    @app.exception_handler(FeatherFaceError)
+    async def failed(_: Request, error: Exception) -> JSONResponse:
+        # A network that finds no memory, mostly. What exactly failed names files of this machine: for the log only.
+        LOG.error("a picture could not be looked at", exc_info=error)
+        message = "could not be looked at, perhaps for want of memory; the service's log says why"
+        return answer(503, message, {"Retry-After": "5"})
+
+    @app.exception_handler(Exception)
+    async def unforeseen(_: Request, error: Exception) -> JSONResponse:
+        # The server logs it: the framework raises it again after this answer.
+        return answer(500, "failed for a reason that was not foreseen; the service's log says more")
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:

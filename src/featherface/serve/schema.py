@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 DESCRIPTION = "Faces in photos: boxes, scores and five landmarks; or the same photos with their faces hidden."
 
 _NUMBER = r"(?:8(?:\.0{1,4})?|[1-7](?:\.[0-9]{1,4})?|0?\.[0-9]{0,3}[1-9])"
-SCALES = rf"^{_NUMBER}(?:,{_NUMBER}){{0,7}}$"
-"""One to eight numbers over 0 and at most 8, with at most four decimals."""
+SCALES = rf"^(?:auto|{_NUMBER}(?:,{_NUMBER}){{0,7}})$"
+"""`auto`, or one to eight numbers over 0 and at most 8, with at most four decimals."""
 
 # A grey JPEG of 8 x 8 pixels.
 _PHOTO = (
@@ -122,7 +122,9 @@ PROBLEM: dict[str, Any] = {
     },
 }
 UNAUTHORISED: dict[int | str, dict[str, Any]] = {401: PROBLEM}
-_PROBLEMS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 408, 413, 415, 422, 429, 503), PROBLEM)
+_PROBLEMS: dict[int | str, dict[str, Any]] = dict.fromkeys(
+    (400, 401, 408, 413, 415, 422, 429, 500, 503), PROBLEM
+)
 DETECT: dict[int | str, dict[str, Any]] = {
     **_PROBLEMS,
     200: {"description": "Faces per picture", "content": {"application/json": {"example": _EXAMPLE}}},

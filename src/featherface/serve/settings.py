@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 from featherface.errors import ConfigError
 
+# The largest picture, mirrored and at a second size; or a smaller one with much more.
+_PASSES = 4
+_BODIES = 10
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -20,6 +24,8 @@ class Settings:
     """Of one request's body."""
     max_pixels: int = 50_000_000
     """Of one picture, enlarged as the request asks."""
+    pixels_at_once: int = 0
+    """Of all pictures that are looked at side by side, which bounds the memory; 0 means as `max_pixels`."""
     max_images: int = 32
     """In one request."""
     max_requests: int = 32
@@ -37,6 +43,9 @@ class Settings:
         for name in ("max_bytes", "max_pixels", "max_images", "max_requests", "max_connections", "timeout"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} = {getattr(self, name)}: must be over 0")
+        if self.pixels_at_once and self.pixels_at_once < self.max_pixels:
+            message = f"must be 0 or at least max_pixels = {self.max_pixels}"
+            raise ConfigError(f"pixels_at_once = {self.pixels_at_once}: {message}")
         if self.cores < 0:
             raise ConfigError(f"cores = {self.cores}: must be at least 0")
         if self.token is not None and not self.token:
@@ -48,6 +57,21 @@ class Settings:
     def lanes(self) -> int:
         """How many pictures are looked at side by side."""
         return self.cores or os.cpu_count() or 1
+
+    @property
+    def budget(self) -> int:
+        """Pixels in work at one time, in all lanes."""
+        return self.pixels_at_once or self.max_pixels
+
+    @property
+    def most_passes(self) -> int:
+        """Pixels that the network may see for one picture, in all sizes, mirrored, and in all tiles."""
+        return _PASSES * self.max_pixels
+
+    @property
+    def most_body_bytes(self) -> int:
+        """Of all bodies that are being read or in hand."""
+        return _BODIES * self.max_bytes
 
     @property
     def longest(self) -> int:

@@ -29,10 +29,15 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self.in_hand = Gauge("featherface_requests_in_hand", "Being served", registry=self.registry)
+        self.in_hand = self._gauge("requests_in_hand", "Being served, with their bodies here")
+        self.body_bytes = self._gauge("body_bytes", "Of bodies that arrive or are in hand")
+        self.late = self._gauge("threads_late", "At work on what was answered with 503")
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(f"featherface_{name}", what, labels, registry=self.registry)
+
+    def _gauge(self, name: str, what: str) -> Gauge:
+        return Gauge(f"featherface_{name}", what, registry=self.registry)
 
 
 class JsonLines(logging.Formatter):

@@ -32,7 +32,9 @@ def page_folder() -> Path:
     """The folder of the built page; FeatherFaceError when it has not been built."""
     if not (PAGE / "index.html").is_file():
         raise FeatherFaceError(
-            "the browser page has not been built; in a clone with Node.js 20.19 or newer: make web"
+            "the browser page has not been built; in a clone with Node.js 20.19 or newer: make web, "
+            # An installed copy of the package has its own folder, which the build does not write to.
+            "then install again (pip install .), or run .venv/bin/featherface"
         )
     return PAGE
 
