@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +21,10 @@ pytest.importorskip("optuna", reason="the prune extra is not installed")
 from featherface.errors import FeatherFaceError
 from featherface.model import build, preset
 from featherface.model.weights import load_weights, save_weights
+from featherface.prune.config import load_config
+from featherface.prune.surgery import masked
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TRAIN = """
 name = "train"
@@ -81,11 +88,72 @@ def prune(folder, out, *options, search="", soft="", top="", holdout=2, change=(
     return CliRunner().invoke(build_app(), ["prune", str(out / "recipe.toml"), *options])
 
 
-def test_soft_pruning_comes_before_the_removal(folder, tmp_path):
-    result = prune(folder, tmp_path, soft="steps = 3\nevery = 2")
+SOFT = "steps = 3\nevery = 2"
+
+
+@pytest.fixture(scope="module")
+def softly(folder, tmp_path_factory):
+    """A folder in which soft pruning has come to its end."""
+    out = tmp_path_factory.mktemp("softly")
+    result = prune(folder, out, soft=SOFT)
     assert result.exit_code == 0, result.output
-    assert load_weights(tmp_path / "small" / "last.safetensors").config.backbone_widths[2] == (256, 256)
-    assert load_weights(tmp_path / "small" / "pruned.safetensors").config.backbone_widths[2] == (128, 128)
+    return out
+
+
+def assert_pruned_is_masked(place, gone):
+    """The moving average with these filters zero, and what was cut out of it, compute the same."""
+    zeroed = masked(load_weights(place / "last.safetensors"), gone)
+    smaller = load_weights(place / "pruned.safetensors")
+    images = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(1)) * 255 - 110
+    with torch.inference_mode():
+        expected, found = zeroed(images), smaller(images)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert float((ours - theirs).abs().max()) < 1e-5 * max(float(theirs.abs().max()), 1)
+
+
+def test_soft_pruning_comes_before_the_removal(softly):
+    place = softly / "small"
+    assert load_weights(place / "last.safetensors").config.backbone_widths[2] == (256, 256)
+    assert load_weights(place / "pruned.safetensors").config.backbone_widths[2] == (128, 128)
+
+
+def test_what_the_last_step_zeroed_is_what_goes(softly):
+    """Also where `every` does not divide the steps: no filter goes that had time to recover."""
+    place = softly / "small"
+    gone = json.loads((place / "soft.json").read_text())["chosen"]
+    live = torch.load(place / "checkpoint.pt", weights_only=True)["model"]
+    for layer in ("backbone.stage3.0.1.0", "backbone.stage3.1.1.0"):
+        assert len(gone[layer]) == 128 and float(live[f"{layer}.weight"][gone[layer]].abs().max()) == 0
+    assert_pruned_is_masked(place, gone)
+
+
+def test_the_removal_does_not_choose_anew(folder, softly, tmp_path):
+    """The moving average, which is cut, has no zeros and might choose others than the training did."""
+    shutil.copytree(softly, tmp_path, dirs_exist_ok=True)
+    record = tmp_path / "small" / "soft.json"
+    text = json.loads(record.read_text())
+    layer = "backbone.stage3.1.1.0"
+    text["chosen"][layer] = sorted(set(range(256)) - set(text["chosen"][layer]))
+    record.write_text(json.dumps(text))
+    result = prune(folder, tmp_path, "--resume", soft=SOFT)
+    assert result.exit_code == 0, result.output
+    assert_pruned_is_masked(tmp_path / "small", text["chosen"])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        pytest.param(("every = 2", "every = 3"), "soft.every changed", id="zeroed less often"),
+        pytest.param(("stage3 = 0.5", "stage3 = 0.25"), "rates.stage3 changed", id="another rate"),
+        pytest.param(("stage3 = 0.5", "stage3 = 0.5\nneck = 0.5"), "rates.neck changed", id="one more part"),
+    ],
+)
+def test_soft_pruning_towards_something_else_does_not_go_on(folder, softly, tmp_path, change, says):
+    shutil.copytree(softly, tmp_path, dirs_exist_ok=True)
+    before = (tmp_path / "small" / "soft.json").read_text()
+    result = prune(folder, tmp_path, "--resume", soft=SOFT, change=change)
+    assert isinstance(result.exception, FeatherFaceError) and says in str(result.exception)
+    assert (tmp_path / "small" / "soft.json").read_text() == before
 
 
 @pytest.mark.slow
@@ -96,7 +164,7 @@ def test_a_search_leaves_its_trials_its_front_and_a_recipe_to_prune_by(folder, t
     with (place / "trials.csv").open() as file:
         assert [row["trial"] for row in csv.DictReader(file)] == ["original", "0", "1"]
     assert (place / "pareto.png").stat().st_size > 1000
-    assert "init" in (place / "chosen.toml").read_text()
+    assert load_config(place / "chosen.toml").train == f"{folder}/train.toml"
     again = prune(folder, tmp_path, search="trials = 2")
     assert "2 trials there, 0 to go" in again.output
     other = prune(folder, tmp_path, search="trials = 2\nlowest = 0.125")
@@ -105,12 +173,45 @@ def test_a_search_leaves_its_trials_its_front_and_a_recipe_to_prune_by(folder, t
     assert chosen.exit_code == 0
 
 
+@pytest.fixture
+def clone(folder, tmp_path, monkeypatch):
+    """Where the shipped recipes find what they name: a clone of the repository, in it, without data beside it."""
+    place = tmp_path / "clone"
+    place.mkdir()
+    for name in ("configs", "src"):
+        (place / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(place)
+    return place
+
+
 @pytest.mark.slow
-def test_smoke_runs_everything_and_keeps_nothing(folder, tmp_path):
-    result = prune(folder, tmp_path, "--smoke", search="trials = 40", holdout=2)
+@pytest.mark.parametrize("name", ["nano_b", "nano_b_search"])
+def test_smoke_runs_everything_and_keeps_nothing(folder, clone, name):
+    data = clone.parent / "shared" / "data"
+    for place in ("widerface/train", "extra/kaggle520", "extra/negatives"):
+        (data / place).mkdir(parents=True)
+        shutil.copytree(folder / "images", data / place / "images")
+        shutil.copy(folder / "label.txt", data / place)
+    result = CliRunner().invoke(build_app(), ["prune", f"configs/{name}.toml", "--smoke"])
     assert result.exit_code == 0, result.output
-    assert "smoke: everything ran" in result.output
+    assert "smoke: everything ran (search, soft pruning, removal, refit, training)" in result.output
+    assert sorted(path.name for path in clone.iterdir()) == ["configs", "src"]
+
+
+def test_smoke_says_what_a_recipe_without_training_leaves_out(folder, tmp_path):
+    result = prune(folder, tmp_path, "--smoke", change=(f'train = "{folder}/train.toml"', ""))
+    assert result.exit_code == 0, result.output
+    assert "smoke: only the removal ran; search, soft pruning, refit and training need" in result.output
+    assert "everything" not in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
+
+
+def test_the_shipped_recipe_prunes_without_any_data(clone):
+    result = CliRunner().invoke(build_app(), ["prune", "configs/nano_b.toml"])
+    assert result.exit_code == 0, result.output
+    smaller = load_weights(clone / "runs" / "nano_b" / "pruned.safetensors")
+    assert smaller.config == preset("nano_b")
+    assert [path.name for path in (clone / "runs" / "nano_b").iterdir()] == ["pruned.safetensors"]
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,23 @@ import pytest
 
 pytest.importorskip("optuna", reason="the prune extra is not installed")
 
+from featherface.cli.prune_search import write_results
 from featherface.errors import ConfigError, ModelError
-from featherface.prune.config import SearchConfig, load_config
+from featherface.prune.config import (
+    PruneConfig,
+    RefitConfig,
+    SearchConfig,
+    SoftConfig,
+    load_config,
+    some_search,
+    to_toml,
+)
 from featherface.prune.front import draw, write_table
 from featherface.prune.layout import PARTS, Rates
 from featherface.prune.search import Measured, Search, Trial, choose, with_front
+from featherface.train.config import load_config as load_training
 
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = SearchConfig(trials=12, seed=3, parts=("stage3", "neck"))
 FIRST = Rates(stem=0.5, stage3=0.5, neck=0.25)
 
@@ -168,8 +179,72 @@ def test_table_and_picture_hold_all_trials(tmp_path):
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["nano_b", "nano_b_search"])
+@pytest.mark.parametrize(
+    ("rates", "parts", "highest"),
+    [
+        pytest.param(Rates(stage3=0.5, neck=0.25), ("stage3", "neck"), 0.25, id="two parts"),
+        pytest.param(Rates(stem=0.01), ("stem",), 0.01, id="less than a step"),
+        pytest.param(Rates(), ("stage3",), 0.5, id="none"),
+    ],
+)
+def test_a_recipe_without_a_search_gets_one_within_its_rates(rates, parts, highest):
+    """For --smoke: the widths it tries are none that the recipe itself could not have."""
+    found = some_search(rates)
+    assert (found.parts, found.highest, found.lowest) == (parts, highest, 0)
+
+
+SHIPPED = ["nano_b", "nano_b_search", "nano_b_whole"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_recipe_parses(name):
-    recipe = load_config(Path(__file__).resolve().parents[2] / "configs" / f"{name}.toml")
-    assert recipe.max_parameters == 180_000
+    recipe = load_config(ROOT / "configs" / f"{name}.toml")
+    assert recipe.name == name and recipe.max_parameters == 180_000
     assert (recipe.search.trials > 0) == name.endswith("search")
+    assert load_training(ROOT / recipe.train).data.sources, "--smoke needs data"
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *(pytest.param(load_config(ROOT / "configs" / f"{name}.toml"), id=name) for name in SHIPPED),
+        pytest.param(PruneConfig(init="v2.safetensors"), id="all as by default"),
+        pytest.param(PruneConfig(init='C:\\a "b"\n\x7f\té😀'), id="a path of all sorts"),
+        pytest.param(
+            PruneConfig(
+                init="a",
+                train="b",
+                rates=Rates(neck=1 / 3, stem=1e-9),
+                search=SearchConfig(trials=1, parts=("stem", "neck"), max_lr=1e-5),
+                soft=SoftConfig(7, 3),
+                refit=RefitConfig(5, 64),
+            ),
+            id="every table, numbers with many digits",
+        ),
+    ],
+)
+def test_a_recipe_as_toml_is_the_same_recipe(recipe, tmp_path):
+    (tmp_path / "again.toml").write_text(to_toml(recipe), encoding="utf-8")
+    assert load_config(tmp_path / "again.toml") == recipe
+
+
+def test_the_chosen_recipe_has_all_that_the_search_measured_with(tmp_path):
+    """Its rates alone would give another network: without the refit it has a seventh of the AP."""
+    pytest.importorskip("matplotlib")
+    recipe = PruneConfig(
+        name="found",
+        init="v2.safetensors",
+        multiple=16,
+        max_parameters=90_000,
+        train="train.toml",
+        rates=FIRST,
+        search=CONFIG,
+        refit=RefitConfig(pictures=24, crop_size=256),
+    )
+    studied = open_search(tmp_path)
+    studied.original(lambda: Measured(0.9, 1.0, 100_000))
+    best = choose(studied.run(measure, lambda _: None), recipe.max_parameters)
+    write_results(recipe, studied, tmp_path)
+    expected = dataclasses.replace(recipe, rates=best.rates, search=SearchConfig())
+    assert load_config(tmp_path / "chosen.toml") == expected
+    assert f"# Trial {best.number}: AP" in (tmp_path / "chosen.toml").read_text()

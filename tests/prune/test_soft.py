@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ pytest.importorskip("torch_pruning", reason="the prune extra is not installed")
 from featherface.errors import ConfigError
 from featherface.model import build, preset
 from featherface.model.fold import folded
+from featherface.prune.config import PruneConfig, RefitConfig, SoftConfig
 from featherface.prune.layout import Rates, pruned_layout
-from featherface.prune.soft import SoftPruning
+from featherface.prune.soft import SoftPruning, SoftRecord
 from featherface.prune.surgery import doomed
 
 LAYER = "backbone.stage2.2.1.0"
@@ -42,6 +44,61 @@ def test_filters_are_zeroed_every_so_many_steps_only(network, target):
     soft(network, 3)
     silent = maps(network).abs().amax((0, 2, 3)) == 0
     assert int(silent.sum()) == 64
+
+
+def test_the_last_step_zeroes_and_each_choice_is_kept(network, target):
+    kept = []
+    soft = SoftPruning(target, every=2, last=3, keep=kept.append)
+    for steps in (1, 2, 3):
+        with torch.no_grad():  # other filters become the least important
+            network.get_submodule(LAYER).weight[:40] *= 3 if steps == 3 else 1e-3
+        soft(network, steps)
+    assert len(kept) == 2, "after steps 2 and 3"
+    silent = maps(network).abs().amax((0, 2, 3)) == 0
+    assert silent.nonzero().flatten().tolist() == kept[-1][LAYER]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA card")
+def test_on_a_card_the_same_filters_are_chosen(network, target):
+    gone = doomed(network, target)
+    assert doomed(network.cuda(), target) == gone
+
+
+RECIPE = PruneConfig(init="a", train="b", rates=Rates(stage2=0.5), soft=SoftConfig(steps=4, every=2))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        pytest.param({}, None, id="the same recipe"),
+        pytest.param({"refit": RefitConfig(pictures=3)}, None, id="what comes after the training may change"),
+        pytest.param({"rates": Rates(stage2=0.25)}, "rates.stage2 changed", id="another rate"),
+        pytest.param({"soft": SoftConfig(steps=4, every=3)}, "soft.every changed", id="zeroed less often"),
+        pytest.param({"multiple": 16}, "multiple changed", id="other widths of the same rates"),
+    ],
+)
+def test_a_record_is_taken_up_by_its_own_recipe_only(change, says, tmp_path):
+    SoftRecord(tmp_path / "soft.json", RECIPE).keep({LAYER: [1, 2]})
+    again = SoftRecord(tmp_path / "soft.json", dataclasses.replace(RECIPE, **change))
+    assert again.chosen() == {LAYER: [1, 2]}
+    with pytest.raises(ConfigError, match=f"another recipe; {says}") if says else nullcontext():
+        again.check()
+
+
+def test_before_the_first_choice_any_recipe_may_go_on(tmp_path):
+    record = SoftRecord(tmp_path / "soft.json", RECIPE)
+    record.forget()
+    record.check()
+    assert record.chosen() == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"recipe": 3}', "\x00"], ids=["empty", "a list", "a number", "bytes"]
+)
+def test_a_file_that_is_no_record_is_refused(text, tmp_path):
+    (tmp_path / "soft.json").write_text(text)
+    with pytest.raises(ConfigError, match="not a record of soft pruning"):
+        SoftRecord(tmp_path / "soft.json", RECIPE).check()
 
 
 def test_zeroed_filters_get_gradients_and_so_may_recover(network, target):

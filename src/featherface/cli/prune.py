@@ -28,7 +28,7 @@ def prune(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with soft pruning that stopped.")] = False,
     smoke: Annotated[
         bool,
-        typer.Option("--smoke", help="All that the recipe asks for in its smallest form; keeps nothing."),
+        typer.Option("--smoke", help="All that a recipe can ask for in its smallest form; keeps nothing."),
     ] = False,
 ) -> None:
     """Remove whole filters of a network, by rates per part, and write what is left as a start for training.
@@ -72,8 +72,7 @@ def _prune(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace
         )
     gone = doomed(model, layout)  # another kind of network is refused before the training
     if recipe.soft.steps and training:
-        model = _softly(recipe, training, layout, resume)
-        gone = doomed(model, layout)
+        model, gone = _softly(recipe, training, layout, resume)
     smaller = removed(model, gone, layout)
     if recipe.refit.pictures and training:
         from featherface.cli.prune_search import refit_crops
@@ -88,12 +87,22 @@ def _prune(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace
     return target
 
 
-def _softly(recipe: PruneConfig, training: TrainConfig, layout: ModelConfig, resume: bool) -> FeatherFace:
+def _softly(
+    recipe: PruneConfig, training: TrainConfig, layout: ModelConfig, resume: bool
+) -> tuple[FeatherFace, dict[str, list[int]]]:
+    """The moving average of the network trained, and the filters that the last step zeroed in the network itself."""
     from featherface.export.onnx import export_onnx
     from featherface.model.weights import load_weights
-    from featherface.prune.soft import SoftPruning
+    from featherface.prune.soft import SoftPruning, SoftRecord
+    from featherface.prune.surgery import doomed
     from featherface.train.stage import run_stage
 
+    folder = Path(recipe.output) / recipe.name
+    record = SoftRecord(folder / "soft.json", recipe)
+    if not (folder / "checkpoint.pt").exists():
+        record.forget()
+    elif resume:
+        record.check()
     stage = dataclasses.replace(
         training,
         name=recipe.name,
@@ -110,26 +119,29 @@ def _softly(recipe: PruneConfig, training: TrainConfig, layout: ModelConfig, res
         export=export_onnx,
         validate=None,
         report=lambda line: typer.echo(line, err=True),
-        after_step=SoftPruning(layout, recipe.soft.every),
+        after_step=SoftPruning(layout, recipe.soft.every, recipe.soft.steps, record.keep),
     )
     if not outcome.finished:
         raise typer.Exit(130)
-    return load_weights(outcome.weights)
+    average = load_weights(outcome.weights)
+    return average, record.chosen() or doomed(average, layout)  # an older version's run has no record
 
 
 def _smoke(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace) -> None:
-    """Search, soft pruning and removal with the recipe's data and networks, but for seconds."""
+    """Search, soft pruning, removal, refit and training with the recipe's data and networks, but for seconds."""
     from featherface.cli.prune_search import search
     from featherface.model.weights import load_weights
-    from featherface.prune.config import RefitConfig, SoftConfig
+    from featherface.prune.config import RefitConfig, SoftConfig, some_search
     from featherface.train.brief import brief_training
 
     with tempfile.TemporaryDirectory() as folder:
         if training is None:
             _prune(dataclasses.replace(recipe, output=folder), None, model, resume=False)
+            left_out = "search, soft pruning, refit and training need a recipe that names one in train"
+            typer.echo(f"smoke: only the removal ran; {left_out}")
         else:
             tiny = dataclasses.replace(
-                recipe.search,
+                recipe.search if recipe.search.trials else some_search(recipe.rates),
                 trials=2,
                 holdout=4,
                 steps=2,
@@ -150,7 +162,7 @@ def _smoke(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace
             bench = search(recipe, training, model)
             smaller = load_weights(_prune(recipe, training, model, resume=False))
             brief_training(bench.training, smaller, bench.crops, bench.teacher)
-    typer.echo("smoke: everything ran")
+            typer.echo("smoke: everything ran (search, soft pruning, removal, refit, training)")
 
 
 def _print_table(before: FeatherFace, after: FeatherFace) -> None:

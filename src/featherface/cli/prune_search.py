@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -69,6 +68,7 @@ def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Be
 def write_results(recipe: PruneConfig, studied: Search, folder: Path) -> None:
     """trials.csv, pareto.png and, where a trial is within the limits, chosen.toml to prune by."""
     from featherface.atomic import write_text
+    from featherface.prune.config import SearchConfig, to_toml
     from featherface.prune.front import draw, write_table
     from featherface.prune.search import Measured, choose
 
@@ -83,11 +83,9 @@ def write_results(recipe: PruneConfig, studied: Search, folder: Path) -> None:
     if chosen is None:
         typer.echo("no trial is within max_parameters and max_latency", err=True)
         return
-    rates = "".join(f"{part} = {rate:g}\n" for part, rate in dataclasses.asdict(chosen.rates).items())
-    top = (
-        f"name = {json.dumps(recipe.name)}\ninit = {json.dumps(recipe.init)}\nmultiple = {recipe.multiple}\n"
-    )
-    write_text(folder / "chosen.toml", f"# Trial {chosen.number}: {_line(chosen)}.\n{top}\n[rates]\n{rates}")
+    # All but the search: without [refit] and what it needs, pruning would not give what was measured.
+    found = dataclasses.replace(recipe, rates=chosen.rates, search=SearchConfig())
+    write_text(folder / "chosen.toml", f"# Trial {chosen.number}: {_line(chosen)}.\n{to_toml(found)}")
     typer.echo(f"chosen: trial {chosen.number}, {_line(chosen)}", err=True)
 
 

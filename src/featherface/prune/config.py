@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from featherface.errors import ConfigError
 from featherface.prune.layout import PARTS, Rates
@@ -65,6 +68,13 @@ class SearchConfig:
         for holds, message in checks:
             if not holds:
                 raise ConfigError(f"search: {message}")
+
+
+def some_search(rates: Rates) -> SearchConfig:
+    """One that a network bears which bears these rates; the default one's highest would leave no stem, say."""
+    pruned = {part: rate for part in PARTS if (rate := getattr(rates, part))} or {"stage3": 0.5}
+    highest = min(pruned.values())
+    return SearchConfig(parts=tuple(pruned), highest=highest, rate_step=highest)
 
 
 @dataclass(frozen=True)
@@ -130,3 +140,25 @@ class PruneConfig:
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PruneConfig:
     """Read a pruning recipe (see `featherface.recipe`); ConfigError names the file and the key."""
     return load_recipe(PruneConfig, path, overrides)
+
+
+def to_toml(config: PruneConfig) -> str:
+    """TOML that `load_config` reads as the same recipe; tables left as they are by default are not in it."""
+    top, tables = "", ""
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        if not isinstance(value, Rates | SearchConfig | SoftConfig | RefitConfig):
+            top += f"{entry.name} = {_toml(value)}\n"
+        elif value != type(value)() or isinstance(value, Rates):
+            lines = (f"{key} = {_toml(item)}\n" for key, item in vars(value).items())
+            tables += f"\n[{entry.name}]\n" + "".join(lines)
+    return top + tables
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, str):
+        # A JSON string is one of TOML, but for the one control character that JSON leaves as it is.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)

@@ -66,7 +66,8 @@ class Traced:
             raise ConfigError(
                 f"model {config.name}: only layouts like v2 (plain SSH, shuffle block) can be pruned"
             )
-        self.network = copy.deepcopy(model).eval()
+        # On the processor: a network in training may be on a card, and what is traced here is one small picture.
+        self.network = copy.deepcopy(model).cpu().eval()
         self.gates: dict[str, SpatialGate] = {}
         for name, module in list(self.network.named_modules()):
             if isinstance(module, SpatialGate):
