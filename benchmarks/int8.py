@@ -2,10 +2,10 @@
 
     python benchmarks/int8.py --data ../shared/data/widerface --json docs/numbers/int8.json \\
         src/featherface/weights/v2.onnx exported/v2-int8.onnx exported/v2-int8.openvino.xml \\
-        exported/v2-int8-640x640.tflite
+        exported/v2-int8-640x640.tflite exported/v2-int8-640x640.pte
 
-Files that take any size are measured by protocol `original`; of one size (LiteRT), by `vga`, and the first file, the
-baseline, by both. Export them first, as docs/deployment.md says.
+Files that take any size are measured by protocol `original`; of one size (LiteRT, ExecuTorch), by `vga`, and the first
+file, the baseline, by both. Export them first, as docs/deployment.md says.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def check_folder(config: TrainConfig, resume: bool) -> None:
         raise TrainingError(f"{checkpoint}: no checkpoint to resume from")
     if not resume and checkpoint.exists():
         raise TrainingError(
-            f"{checkpoint}: a run of this name is there; --resume goes on with it, --set name=OTHER begins another"
+            f"{checkpoint}: a run of this name is there; --resume goes on with it, another name begins another"
         )
 
 
