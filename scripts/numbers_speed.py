@@ -179,6 +179,7 @@ def web() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
+    "speed_avx2": lambda: speed("speed_avx2.json"),
     "speed_sizes": speed_sizes,
     "growth": growth,
     "graph": graph,

@@ -29,7 +29,8 @@ def benchmark(
         str, typer.Option(help="Shipped models and model files, with commas; also others' ONNX files.")
     ] = "v2",
     formats: Annotated[
-        str, typer.Option(help="onnx, openvino, ncnn, litert, executorch, also -int8 and -fp16; openvino-bf16.")
+        str,
+        typer.Option(help="onnx, openvino, ncnn, litert, executorch, also -int8 and -fp16; openvino-bf16."),
     ] = "onnx",
     sizes: Annotated[str, typer.Option(help="320, 640, vga, 1080p or HEIGHTxWIDTH.")] = "640",
     threads: Annotated[str, typer.Option(help="Thread counts, with commas.")] = "1",
