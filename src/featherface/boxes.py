@@ -187,12 +187,7 @@ def parts_of_larger(
     Those are an eye, a cheek or a mouth of a face that a look at full size sees in fragments, unless their score
     tells that the large one is the mistake.
     """
-    corners = (
-        np.maximum(boxes[:, None, :2], boxes[None, :, :2]),
-        np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]),
-    )
-    shared = (corners[1] - corners[0]).clip(0).prod(-1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
-    within = (shared >= _INSIDE * areas[:, None]) & (areas[None] > 2 * areas[:, None])
+    areas = _areas(boxes)
+    within = (_overlaps(boxes.T, boxes.T) >= _INSIDE * areas[:, None]) & (areas[None] > 2 * areas[:, None])
     within &= large[None] & (scores[None] >= _LOUDER * scores[:, None])
     return np.asarray(within.any(1), bool)

@@ -87,17 +87,19 @@ class Detector:
         """
         picture = read_image(image, bgr=bgr)
         height, width = picture.shape[:2]
+        sizes = (1.0,) if scales is None else scales
+        _check_options(sizes, long_side, tile)
         base = long_side / max(height, width) if long_side else 1.0
+        passes = [found for scale in sizes for found in self._passes(picture, base * scale, flip, tile)]
         overview = overview_scale(width * base, height * base) if scales is None else None
-        scales = (1.0,) if scales is None else scales
-        _check_options(scales, long_side, tile)
-        passes = [found for scale in scales for found in self._passes(picture, base * scale, flip, tile)]
         if overview is None:
             return self._merge(passes, width, height, agree)
-        passes = [found.filter(_heights(found) * base <= _LARGEST_FACE) for found in passes]
         small = base * overview
-        for found in self._passes(picture, small, flip, None):
-            passes.append(found.filter(_heights(found) * small >= _LEAST_IN_OVERVIEW))
+        passes = [found.filter(_heights(found) * base <= _LARGEST_FACE) for found in passes]
+        passes += [
+            found.filter(_heights(found) * small >= _LEAST_IN_OVERVIEW)
+            for found in self._passes(picture, small, flip, None)
+        ]
         merged = self._merge(passes, width, height, agree)
         large = _heights(merged) * small >= _LEAST_IN_OVERVIEW
         return merged.filter(~parts_of_larger(merged.boxes, merged.scores, large))

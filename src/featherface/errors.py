@@ -42,3 +42,8 @@ class MissingExtraError(FeatherFaceError):
 
 class TrainingError(FeatherFaceError):
     """A training that cannot go on: a loss that is not a number, or a checkpoint that does not fit."""
+
+
+def one_line(error: BaseException, most: int = 200) -> str:
+    """The first line of what an error of others says, or its type's name, for a line of ours."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from featherface.errors import ModelError
+from featherface.errors import ModelError, one_line
 from featherface.runtimes.card import card_path, checked_spec
 from featherface.runtimes.spec import ModelSpec, read_spec
 
@@ -58,7 +58,7 @@ class OnnxSession:
         except OSError as error:
             raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}") from error
         except Exception as error:  # ONNX Runtime's errors share no public base class
-            raise ModelError(f"{path}: not a readable ONNX model ({_first_line(error)})") from error
+            raise ModelError(f"{path}: not a readable ONNX model ({one_line(error, 120)})") from error
         self._spec = _spec(self._session, str(path))
 
     @property
@@ -77,7 +77,7 @@ class OnnxSession:
             scores, boxes, landmarks = self._session.run(list(_OUTPUTS), {"images": images})
         except Exception as error:
             shape = "x".join(str(side) for side in images.shape)
-            raise ModelError(f"{self.path}: fails on images {shape} ({_first_line(error)})") from error
+            raise ModelError(f"{self.path}: fails on images {shape} ({one_line(error, 120)})") from error
         return scores, boxes, landmarks
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -131,7 +131,3 @@ def _spec(session: Any, path: str) -> ModelSpec:
     height, width = inputs["images"].shape[2:]
     fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
     return read_spec(about, path, fixed)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]

@@ -47,13 +47,18 @@ def list_models() -> list[ModelCard]:
 def find_model(model: str | os.PathLike[str]) -> Path:
     """The file of a shipped model (its checksum verified) or of a path; ModelError when there is neither."""
     text = os.fspath(model)
-    card = WEIGHTS / f"{text}.json"
-    if "/" not in text and os.sep not in text and card.is_file():
-        return checked_file(_read_card(card), f"{text}.onnx")
+    if card := _card_of(text):
+        return checked_file(card, f"{text}.onnx")
     if Path(text).is_file():
         return Path(text)
     names = ", ".join(path.stem for path in sorted(WEIGHTS.glob("*.json")))
     raise ModelError(f"{text}: no such file, and no such model; there are {names or 'none'}")
+
+
+def shipped_weights(model: str) -> Path | None:
+    """The weights of a shipped model, for training and exporting (its checksum verified); None for another name."""
+    card = _card_of(model)
+    return None if card is None else checked_file(card, f"{model}.safetensors")
 
 
 def checked_file(card: ModelCard, name: str) -> Path:
@@ -64,6 +69,11 @@ def checked_file(card: ModelCard, name: str) -> Path:
     if hashlib.sha256(path.read_bytes()).hexdigest() != card.files[name]:
         raise ModelError(f"{path}: does not match the sha256 of its card; it was changed or cut short")
     return path
+
+
+def _card_of(model: str) -> ModelCard | None:
+    path = WEIGHTS / f"{model}.json"
+    return _read_card(path) if "/" not in model and os.sep not in model and path.is_file() else None
 
 
 def _read_card(path: Path) -> ModelCard:

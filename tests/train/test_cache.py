@@ -83,7 +83,8 @@ def test_the_oldest_make_room(room, before, now, stay, why, tmp_path):
     cache = cache_of(tmp_path, room)
     for i, names in enumerate(before):
         fill(cache, [all_of[name] for name in names], age=1000 - i)
-    assert cache.prepare([all_of[name] for name in now], lambda: None) == []
+    # One thread: which of two that are read at once comes first to the last place is anyone's guess.
+    assert cache.prepare([all_of[name] for name in now], lambda: None, threads=1) == []
     assert kept(cache, all_of.values()) == stay, why
     assert sum(f.stat().st_size for f in cache.folder.iterdir()) <= cache.limit
     for path in all_of.values():  # kept or not, the picture is the same

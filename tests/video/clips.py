@@ -7,8 +7,16 @@ from fractions import Fraction
 import av
 import cv2
 import numpy as np
+from typer.testing import CliRunner
+
+from featherface.cli.app import build_app
 
 TIME_BASE = Fraction(1, 12800)
+
+
+def run(*arguments):
+    """A command of featherface, and what came of it."""
+    return CliRunner().invoke(build_app(), [str(a) for a in arguments])
 
 
 def portraits(examples, count, width=320, height=240):

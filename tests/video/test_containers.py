@@ -8,37 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 pytest.importorskip("av", reason="the video extra is not installed")
 pytest.importorskip("trackers", reason="the video extra is not installed")
 
 import av
 
-from featherface.cli.app import build_app
 from featherface.errors import FeatherFaceError, VideoError
 from featherface.video import open_video, open_writer
 
 sys.path.insert(0, str(Path(__file__).parent))
-from clips import probe, write_clip
+from clips import probe, run, write_clip
 
 sys.path.pop(0)
 COUNT = 10
-
-
-@pytest.fixture(scope="module")
-def images():
-    rows = np.arange(64)[:, None, None]
-    return [np.broadcast_to(rows + 9 * i, (64, 96, 3)).astype(np.uint8) for i in range(COUNT)]
-
-
-@pytest.fixture(scope="module")
-def clip(images, tmp_path_factory):
-    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", images)
-
-
-def run(*arguments):
-    return CliRunner().invoke(build_app(), [str(a) for a in arguments])
 
 
 def avi(folder, images, drop):

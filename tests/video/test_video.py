@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 pytest.importorskip("av", reason="the video extra is not installed")
 pytest.importorskip("trackers", reason="the video extra is not installed")
@@ -24,13 +23,12 @@ import cv2
 
 from featherface import Detections
 from featherface.boxes import iou_matrix
-from featherface.cli.app import build_app
 from featherface.errors import FeatherFaceError
 from featherface.video import Tracked, ahead, open_video
 from featherface.video.track import between
 
 sys.path.insert(0, str(Path(__file__).parent))
-from clips import portraits, probe, write_clip
+from clips import portraits, probe, run, write_clip
 
 sys.path.pop(0)
 COUNT = 12
@@ -50,10 +48,6 @@ def images(composed):
 def clip(images, tmp_path_factory):
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     return write_clip(path, images, sound=True, metadata={"title": "A day out", "location": "+48.1+011.6/"})
-
-
-def run(*arguments):
-    return CliRunner().invoke(build_app(), [str(a) for a in arguments])
 
 
 def test_frames_sound_and_times_are_kept(clip, tmp_path):

@@ -78,7 +78,7 @@ export function suppress(faces: Face[], iouThreshold: number, maxDetections: num
 
 /** Intersection over union; 0 when either is empty. */
 export function iou(a: Box, b: Box): number {
-  const overlap = side(Math.max(a[0], b[0]), Math.min(a[2], b[2])) * side(Math.max(a[1], b[1]), Math.min(a[3], b[3]));
+  const overlap = shared(a, b);
   const union = area(a) + area(b) - overlap;
   return union > 0 ? overlap / union : 0;
 }
@@ -130,4 +130,9 @@ function decodeOne(
 
 const clamp = (value: number, high: number): number => Math.min(Math.max(value, 0), high);
 const side = (low: number, high: number): number => Math.max(0, high - low);
-const area = ([x1, y1, x2, y2]: Box): number => side(x1, x2) * side(y1, y2);
+
+/** The area that two boxes have in common. */
+export const shared = (a: Box, b: Box): number =>
+  side(Math.max(a[0], b[0]), Math.min(a[2], b[2])) * side(Math.max(a[1], b[1]), Math.min(a[3], b[3]));
+
+export const area = ([x1, y1, x2, y2]: Box): number => side(x1, x2) * side(y1, y2);

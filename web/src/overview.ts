@@ -3,7 +3,7 @@
  * copy, as Detector.detect does (detector.py). Each look keeps the sizes that it sees better.
  */
 
-import { DEFAULTS, suppress } from "./decode";
+import { area, DEFAULTS, shared, suppress } from "./decode";
 import { fitted, type Size } from "./pixels";
 import type { Face } from "./types";
 
@@ -28,12 +28,7 @@ export function joined(full: Face[], scale: number, overview: Face[], small: num
 }
 
 /** Whether it is an eye or a cheek of a face of over twice its area, unless its score tells otherwise. */
-function isPartOf({ box: part, score }: Face, { box: face, score: louder }: Face): boolean {
-  const width = Math.min(part[2], face[2]) - Math.max(part[0], face[0]);
-  const rows = Math.min(part[3], face[3]) - Math.max(part[1], face[1]);
-  const shared = Math.max(0, width) * Math.max(0, rows);
-  return area(face) > 2 * area(part) && shared >= INSIDE * area(part) && louder >= LOUDER * score;
-}
+const isPartOf = ({ box: part, score }: Face, { box: face, score: louder }: Face): boolean =>
+  area(face) > 2 * area(part) && shared(part, face) >= INSIDE * area(part) && louder >= LOUDER * score;
 
 const height = ({ box }: Face): number => box[3] - box[1];
-const area = ([x1, y1, x2, y2]: Face["box"]): number => (x2 - x1) * (y2 - y1);

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from featherface.batch.files import one_line
 from featherface.batch.plan import Shard
 from featherface.batch.rows import Counts
 from featherface.batch.work import Job, Report, start
-from featherface.errors import ConfigError, DataError
+from featherface.errors import ConfigError, DataError, one_line
 
 _MOST_BLOCKS = 10_000
 _PATIENCE = 10

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featherface.atomic import atomic_path
-from featherface.errors import DataError, FeatherFaceError
+from featherface.errors import DataError, FeatherFaceError, one_line
 
 _TEMPORARY = "_temporary"
 
@@ -201,8 +201,3 @@ def sweep(folder: str, below: str) -> None:
             system, path = filesystem(join(folder, name))
             with suppress(FileNotFoundError):
                 system.rm(path, recursive=True)
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

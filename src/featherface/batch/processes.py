@@ -13,11 +13,10 @@ from multiprocessing import connection
 from types import FrameType
 from typing import Any
 
-from featherface.batch.files import one_line
 from featherface.batch.plan import Shard
 from featherface.batch.rows import error_row
 from featherface.batch.work import Job, Look, Looker, Report, start
-from featherface.errors import DataError, FeatherFaceError
+from featherface.errors import DataError, FeatherFaceError, one_line
 
 _DEATHS = 5
 _work: Callable[[Shard], Report]

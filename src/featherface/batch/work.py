@@ -24,7 +24,7 @@ from featherface.batch.sources import pictures
 from featherface.batch.together import Crew, in_batches
 from featherface.batch.units import Load
 from featherface.detector import Detector
-from featherface.errors import ConfigError, DataError, FeatherFaceError, ModelError
+from featherface.errors import ConfigError, DataError, FeatherFaceError, ModelError, one_line
 from featherface.images import Image, decode_image
 from featherface.runtime import OnnxSession
 
@@ -117,7 +117,7 @@ def start(job: Job) -> Callable[[Shard], Report]:
     try:
         return Worker(job)
     except (FeatherFaceError, OSError) as error:
-        reason = files.one_line(error)
+        reason = one_line(error)
         return lambda shard: Report(shard.number, Counts(), reason)
 
 

@@ -151,12 +151,13 @@ def _train(training: Training, measure: Callable[[Any], dict[str, float]], title
     from featherface.cli.validation import TorchSession
     from featherface.export.onnx import export_onnx
     from featherface.model.weights import load_weights
+    from featherface.train.checkpoint import CHECKPOINT
     from featherface.train.stage import run_stage
 
     outcome = run_stage(
         training.recipe,
         distilled=bool(training.recipe.distill.teacher),
-        resume=(training.result.parent / "checkpoint.pt").exists(),
+        resume=(training.result.parent / CHECKPOINT).exists(),
         export=export_onnx,
         validate=None,
         report=lambda line: typer.echo(f"{title}: {line}", err=True),

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from featherface.cli.looks import Flip, LongSide, Scales, Tile, scales_or_auto
 from featherface.errors import ConfigError, DataError, MissingExtraError
 
 if TYPE_CHECKING:
     from featherface.batch.run import Engine, Summary
 
-_SEARCH = "How to look"
 _WHERE = "Where it runs"
 
 
@@ -69,22 +69,10 @@ def batch(
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Do files that hold errors once more.")
     ] = False,
-    long_side: Annotated[
-        int | None, typer.Option(help="Resize the longer side to this first.", rich_help_panel=_SEARCH)
-    ] = None,
-    scales: Annotated[
-        str,
-        typer.Option(
-            help="Several sizes merged, such as 1,2 for tiny faces; auto adds a small copy of a large picture, for "
-            "faces that fill it.",
-            rich_help_panel=_SEARCH,
-        ),
-    ] = "auto",
-    flip: Annotated[bool, typer.Option(help="Add a mirrored pass.", rich_help_panel=_SEARCH)] = False,
-    tile: Annotated[
-        int | None,
-        typer.Option(help="Cut very large pictures into tiles of this side.", rich_help_panel=_SEARCH),
-    ] = None,
+    long_side: LongSide = None,
+    scales: Scales = "auto",
+    flip: Flip = False,
+    tile: Tile = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary, no progress bar.")] = False,
 ) -> None:
     """Find the faces in very many photos. Run it again after any interruption: it does only what is missing.
@@ -93,7 +81,6 @@ def batch(
     """
     chosen = _engine(engine, workers, address, gpus_per_worker)
     from featherface.batch.run import Request, run
-    from featherface.cli.detect import scales_or_auto
 
     request = Request(
         source,

@@ -110,8 +110,8 @@ def pseudo_label(
     from featherface.annotations import read_annotations, write_annotations
     from featherface.annotations.complete import complete
     from featherface.annotations.read import check_target
-    from featherface.cli.detect import parse_scales
     from featherface.cli.inputs import expand
+    from featherface.cli.looks import parse_scales
     from featherface.cli.progress import bar
     from featherface.detector import Detector
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from featherface.cli.looks import Flip, LongSide, Scales, Tile, scales_or_auto
 from featherface.errors import ConfigError, FeatherFaceError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _A_FEW = 3
 _OUTPUTS = "Outputs"
-_SEARCH = "How to look"
 
 
 def register(app: typer.Typer) -> None:
@@ -65,22 +65,10 @@ def detect(
         str | None, typer.Option(help="Write CSV, a row a face.", rich_help_panel=_OUTPUTS)
     ] = None,
     coco: Annotated[str | None, typer.Option(help="Write COCO JSON.", rich_help_panel=_OUTPUTS)] = None,
-    long_side: Annotated[
-        int | None, typer.Option(help="Resize the longer side to this first.", rich_help_panel=_SEARCH)
-    ] = None,
-    scales: Annotated[
-        str,
-        typer.Option(
-            help="Several sizes merged, such as 1,2 for tiny faces; auto adds a small copy of a large picture, for "
-            "faces that fill it.",
-            rich_help_panel=_SEARCH,
-        ),
-    ] = "auto",
-    flip: Annotated[bool, typer.Option(help="Add a mirrored pass.", rich_help_panel=_SEARCH)] = False,
-    tile: Annotated[
-        int | None,
-        typer.Option(help="Cut very large pictures into tiles of this side.", rich_help_panel=_SEARCH),
-    ] = None,
+    long_side: LongSide = None,
+    scales: Scales = "auto",
+    flip: Flip = False,
+    tile: Tile = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all when not given.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No table, no progress bar.")] = False,
 ) -> None:
@@ -114,19 +102,6 @@ def detect(
         typer.echo(table(results))
     if any(result.error for result in results):
         raise typer.Exit(1)
-
-
-def scales_or_auto(text: str) -> tuple[float, ...] | None:
-    """As `parse_scales`; None for `auto`, the detector's own choice."""
-    return None if text == "auto" else parse_scales(text)
-
-
-def parse_scales(text: str) -> tuple[float, ...]:
-    """`1,2` to (1.0, 2.0); ConfigError when it is not a list of numbers."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"--scales {text!r}: expected numbers such as 1,2") from error
 
 
 def _one(detector: Detector, item: Input, look: _Look) -> Result:

@@ -267,7 +267,7 @@ def _is_labelled(folder: Path) -> bool:
 
 
 def _protocol(name: str, long_side: int | None, scales: str | None) -> Protocol:
-    from featherface.cli.detect import parse_scales
+    from featherface.cli.looks import parse_scales
     from featherface.evaluate.protocol import Protocol, protocol
 
     if long_side is None and scales is None:

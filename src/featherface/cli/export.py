@@ -127,11 +127,10 @@ def load_model(model: str) -> tuple[str, FeatherFace]:
     """The torch network and what its files are called."""
     from featherface.model import PRESETS
     from featherface.model.weights import load_any, load_weights
-    from featherface.zoo import checked_file, list_models
+    from featherface.zoo import shipped_weights
 
-    cards = {card.name: card for card in list_models()}
-    if model in cards:
-        return model, load_weights(checked_file(cards[model], f"{model}.safetensors"))
+    if weights := shipped_weights(model):
+        return model, load_weights(weights)
     if model in PRESETS:
         raise ConfigError(f"{model}: a layout whose weights do not ship; name a .safetensors or .pth file")
     return Path(model).stem, load_any(model).eval()

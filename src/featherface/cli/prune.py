@@ -95,11 +95,12 @@ def _softly(
     from featherface.model.weights import load_weights
     from featherface.prune.soft import SoftPruning, SoftRecord
     from featherface.prune.surgery import doomed
+    from featherface.train.checkpoint import CHECKPOINT
     from featherface.train.stage import run_stage
 
     folder = Path(recipe.output) / recipe.name
     record = SoftRecord(folder / "soft.json", recipe)
-    if not (folder / "checkpoint.pt").exists():
+    if not (folder / CHECKPOINT).exists():
         record.forget()
     elif resume:
         record.check()

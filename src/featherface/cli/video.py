@@ -123,7 +123,7 @@ def detectors(
     threads: int | None = None,
     long_side: int | None = None,
 ) -> tuple[Callable[[Frame], Detections], int]:
-    """What finds the faces of a frame, and from how many threads it is best called; see `Detector.detect`."""
+    """What finds the faces of a frame, and from how many threads it is best called."""
     from featherface.detector import Detector
     from featherface.video import Detectors, shared_out
 

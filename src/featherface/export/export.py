@@ -14,7 +14,7 @@ from typing import Any
 
 from torch.nn import Conv2d
 
-from featherface.errors import ConfigError, FeatherFaceError, MissingExtraError, ModelError
+from featherface.errors import ConfigError, FeatherFaceError, MissingExtraError, ModelError, one_line
 from featherface.export.calibration import batches, find_pictures
 from featherface.export.check import PHOTO, Parity, compare
 from featherface.export.equalise import equalised
@@ -154,8 +154,9 @@ def _convert(
     except (FeatherFaceError, OSError, MemoryError):
         raise
     except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise ModelError(f"{options.format.runtime}: its converter fails on this network ({line})") from error
+        raise ModelError(
+            f"{options.format.runtime}: its converter fails on this network ({one_line(error, 160)})"
+        ) from error
 
 
 def _prepared(model: FeatherFace, options: Options, report: Callable[[str], None]) -> FeatherFace:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featherface.errors import ConfigError, FeatherFaceError, MissingExtraError
+from featherface.errors import ConfigError, FeatherFaceError, MissingExtraError, one_line
 from featherface.prune.config import SearchConfig
 from featherface.prune.layout import Rates
 
@@ -115,8 +115,7 @@ class Search:
             )
             count = len(study.get_trials(deepcopy=False))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ConfigError(f"{file}: not the log of a search ({reason[:120]})") from error
+            raise ConfigError(f"{file}: not the log of a search ({one_line(error, 120)})") from error
         # A resumed search must not draw the same random numbers again.
         study.sampler = optuna.samplers.TPESampler(
             seed=self.config.seed + count, n_startup_trials=8, multivariate=True

@@ -15,6 +15,9 @@ from featherface.atomic import atomic_path
 from featherface.errors import TrainingError
 from featherface.train.config import TrainConfig, to_dict
 
+CHECKPOINT = "checkpoint.pt"
+"""What a run's state is called in its folder."""
+
 # What may differ between a run and its resumption.
 _FREE = {"output", "threads", "checkpoint_minutes", "validate_minutes", "validation", "validation_images"}
 _FREE_DATA = {"cache_dir", "cache_gb", "workers"}

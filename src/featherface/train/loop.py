@@ -22,7 +22,7 @@ from featherface.model.fold import folded
 from featherface.model.network import FeatherFace
 from featherface.model.weights import save_weights, unfolded
 from featherface.train import distributed
-from featherface.train.checkpoint import Progress, restore, save
+from featherface.train.checkpoint import CHECKPOINT, Progress, restore, save
 from featherface.train.config import TrainConfig, to_dict
 from featherface.train.data import Batch, CropDataset, make_loader
 from featherface.train.depthwise import quicken
@@ -42,7 +42,6 @@ MakeTask = Callable[[FeatherFace, bool | None], TrainTask]
 """The task for a network; whether it computes in bf16, where that is decided already."""
 
 _RECIPE = "recipe.txt"
-_CHECKPOINT = "checkpoint.pt"
 _LOG_EVERY = 20
 _PAUSE = 20
 """A step this many times longer than the mean was a pause (SIGSTOP, a sleeping laptop), not training."""
@@ -62,7 +61,7 @@ class Outcome:
 def check_folder(config: TrainConfig, resume: bool) -> None:
     """TrainingError when there is nothing to resume, or when a new run would write over an older one's state."""
     folder = Path(config.output) / config.name
-    checkpoint = folder / _CHECKPOINT
+    checkpoint = folder / CHECKPOINT
     if resume and not checkpoint.is_file() and not (folder / _RECIPE).is_file():
         raise TrainingError(f"{checkpoint}: no checkpoint to resume from")
     if not resume and checkpoint.exists():
@@ -102,7 +101,7 @@ class Trainer:
 
     def run(self, resume: bool = False) -> Outcome:
         """Train to the end of the stage, or until SIGTERM or SIGINT; both leave a checkpoint."""
-        check_folder(self.config, resume)
+        check_folder(self.config, resume)  # again: decoding the pictures may have taken an hour
         if resume and self._checkpoint.is_file():
             self.progress = restore(self._checkpoint, self.config, self.model, self.average, self.optimizer)
             self.report(f"resumed at step {self.progress.step}")
@@ -141,7 +140,7 @@ class Trainer:
 
     @property
     def _checkpoint(self) -> Path:
-        return self.folder / _CHECKPOINT
+        return self.folder / CHECKPOINT
 
     def _ask_to_stop(self, *_: object) -> None:
         self._stop.set()

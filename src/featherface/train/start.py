@@ -12,29 +12,34 @@ from featherface.model import preset, published
 from featherface.model.network import FeatherFace, build
 from featherface.model.transplant import copy_matching, transplant
 from featherface.model.weights import load_weights
-from featherface.zoo import checked_file, list_models
+from featherface.zoo import shipped_weights
 
 
-def check_start(init: str, model: str) -> None:
-    """What `starting_point` would refuse without having to read anything; ConfigError or ModelError."""
+def check_start(init: str, model: str) -> str:
+    """`init`, with the file of a model that ships in place of its name.
+
+    Raises what `starting_point` would, as far as that can be told without reading files: ConfigError, ModelError.
+    """
     if model != "init":
         preset(model)
     kind, _, file = init.partition(":")
-    weights = Path(_shipped(init)).suffix == ".safetensors"
+    start = str(shipped_weights(init) or init)
+    weights = Path(start).suffix == ".safetensors"
     if model == "init" and not weights:
         raise ConfigError(f'model = "init" takes the layout of a weights file; init = {init!r} names none')
     if kind in ("imagenet", "published") and not file:
         raise ConfigError(f'init = "{init}": name the file too, "{init}:FILE"')
     if init == "random":
-        return
+        return init
     if not weights and kind not in ("imagenet", "published"):
         raise ConfigError(
             f"init = {init!r}: must be random, imagenet:<file>, published:<file>, a .safetensors file, or a model "
             "that ships"
         )
-    named = file if not weights else _shipped(init)
+    named = start if weights else file
     if not Path(named).is_file():
         raise ModelError(f"init: {named}: no such file")
+    return start
 
 
 def starting_point(init: str, model: str, pictures: Callable[[], Sequence[Tensor]]) -> FeatherFace:
@@ -43,26 +48,19 @@ def starting_point(init: str, model: str, pictures: Callable[[], Sequence[Tensor
     `pictures` gives normalised inputs (1, 3, H, W) when weight surgery needs them. Raises ConfigError for
     an unknown `init`, ModelError for a file that cannot be read or does not fit.
     """
-    check_start(init, model)
+    init = check_start(init, model)
     if model == "init":
-        return load_weights(_shipped(init))
+        return load_weights(init)
     config = preset(model)
     kind, _, file = init.partition(":")
     if init == "random":
         return build(config)
-    if Path(_shipped(init)).suffix == ".safetensors":
-        loaded = load_weights(_shipped(init))
+    if Path(init).suffix == ".safetensors":
+        loaded = load_weights(init)
         return loaded if loaded.config == config else transplant(loaded, config, pictures())
     if kind == "imagenet":
         return _from_imagenet(build(config), file)
     return transplant(published.load(file), config, pictures())
-
-
-def _shipped(init: str) -> str:
-    """The weights file of a model that comes with the package (`v2`), its checksum verified; anything else stays."""
-    card = next((card for card in list_models() if card.name == init), None)
-    weights = f"{init}.safetensors"
-    return str(checked_file(card, weights)) if card is not None and weights in card.files else init
 
 
 def _from_imagenet(network: FeatherFace, file: str) -> FeatherFace:

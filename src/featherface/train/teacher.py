@@ -11,7 +11,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from featherface.errors import ConfigError
+from featherface.errors import ConfigError, one_line
 from featherface.model.network import FeatherFace
 from featherface.model.weights import load_any
 from featherface.train.config import DistillConfig
@@ -36,7 +36,7 @@ def make_teacher(config: DistillConfig, export: Exporter, threads: int) -> Teach
     if not path.is_file():
         raise ConfigError(f"distill.teacher: {path}: no such file")
     if path.suffix == ".onnx":
-        return _tried(OnnxTeacher, path, threads)
+        return _tried(path, threads)
     model = load_any(path)
     if config.runtime == "torch":
         return TorchTeacher(model)
@@ -46,14 +46,15 @@ def make_teacher(config: DistillConfig, export: Exporter, threads: int) -> Teach
         return OnnxTeacher(target.read_bytes(), threads)
 
 
-def _tried(kind: type[OnnxTeacher], path: Path, threads: int) -> OnnxTeacher:
+def _tried(path: Path, threads: int) -> OnnxTeacher:
     """The teacher in a file of the user's, asked once; ConfigError when it is no detector of this kind."""
     try:
-        teacher = kind(path.read_bytes(), threads)
+        teacher = OnnxTeacher(path.read_bytes(), threads)
         logits, boxes, landmarks = teacher(torch.zeros(1, 3, _TRIED_SIZE, _TRIED_SIZE, dtype=torch.uint8))
     except Exception as error:  # ONNX Runtime's errors share no public base class
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise ConfigError(f"distill.teacher: {path}: not a network that can teach ({reason})") from error
+        raise ConfigError(
+            f"distill.teacher: {path}: not a network that can teach ({one_line(error, 160)})"
+        ) from error
     count = logits.shape[1]
     if boxes.shape != (1, count, 4) or landmarks.shape != (1, count, 10):
         raise ConfigError(f"distill.teacher: {path}: its outputs are not scores, box and landmark deltas")
