@@ -19,7 +19,7 @@ pytest.importorskip("torch_pruning", reason="the prune extra is not installed")
 pytest.importorskip("optuna", reason="the prune extra is not installed")
 
 from featherface.errors import FeatherFaceError
-from featherface.model import build, preset
+from featherface.model import build, count_parameters, preset
 from featherface.model.weights import load_weights, save_weights
 from featherface.prune.config import load_config
 from featherface.prune.surgery import masked
@@ -185,14 +185,19 @@ def clone(folder, tmp_path, monkeypatch):
     return place
 
 
+@pytest.fixture
+def data(folder, clone):
+    """Pictures where the shipped recipes look for theirs: beside the clone."""
+    place = clone.parent / "shared" / "data"
+    for name in ("widerface/train", "extra/kaggle520", "extra/negatives"):
+        (place / name).mkdir(parents=True)
+        shutil.copytree(folder / "images", place / name / "images")
+        shutil.copy(folder / "label.txt", place / name)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nano_b", "nano_b_search"])
-def test_smoke_runs_everything_and_keeps_nothing(folder, clone, name):
-    data = clone.parent / "shared" / "data"
-    for place in ("widerface/train", "extra/kaggle520", "extra/negatives"):
-        (data / place).mkdir(parents=True)
-        shutil.copytree(folder / "images", data / place / "images")
-        shutil.copy(folder / "label.txt", data / place)
+@pytest.mark.parametrize("name", ["nano_b", "nano_b_half", "nano_b_search"])
+def test_smoke_runs_everything_and_keeps_nothing(clone, data, name):
     result = CliRunner().invoke(build_app(), ["prune", f"configs/{name}.toml", "--smoke"])
     assert result.exit_code == 0, result.output
     assert "smoke: everything ran (search, soft pruning, removal, refit, training)" in result.output
@@ -207,12 +212,19 @@ def test_smoke_says_what_a_recipe_without_training_leaves_out(folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
 
 
-def test_the_shipped_recipe_prunes_without_any_data(clone):
+def test_the_shipped_recipe_prunes_to_the_preset(clone, data):
     result = CliRunner().invoke(build_app(), ["prune", "configs/nano_b.toml"])
     assert result.exit_code == 0, result.output
     smaller = load_weights(clone / "runs" / "nano_b" / "pruned.safetensors")
     assert smaller.config == preset("nano_b")
     assert [path.name for path in (clone / "runs" / "nano_b").iterdir()] == ["pruned.safetensors"]
+
+
+def test_a_recipe_without_a_refit_prunes_without_any_data(clone):
+    result = CliRunner().invoke(build_app(), ["prune", "configs/nano_b_half.toml"])
+    assert result.exit_code == 0, result.output
+    smaller = load_weights(clone / "runs" / "nano_b_half" / "pruned.safetensors")
+    assert count_parameters(smaller) == 137_504
 
 
 @pytest.mark.parametrize(

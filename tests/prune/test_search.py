@@ -193,7 +193,7 @@ def test_a_recipe_without_a_search_gets_one_within_its_rates(rates, parts, highe
     assert (found.parts, found.highest, found.lowest) == (parts, highest, 0)
 
 
-SHIPPED = ["nano_b", "nano_b_search", "nano_b_whole"]
+SHIPPED = ["nano_b", "nano_b_half", "nano_b_search"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)

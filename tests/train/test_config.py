@@ -16,8 +16,8 @@ OF_OTHERS = {
     "nano_b_card",
     "nano_b_int8_card",
     "nano_b",
+    "nano_b_half",
     "nano_b_search",
-    "nano_b_whole",
     "ablate",
     "ablate_losses",
 }

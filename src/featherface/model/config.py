@@ -111,7 +111,7 @@ PRESETS: dict[str, ModelConfig] = {
         downsample="clipped",
         refine=True,
     ),
-    # V2 after `featherface prune configs/nano_b.toml`: half of its filters, all of its stem; 137,504 parameters.
+    # V2 after `featherface prune configs/nano_b.toml`: a third of its parameters (161,988).
     "nano_b": ModelConfig(
         name="nano_b",
         width=32,
@@ -122,7 +122,7 @@ PRESETS: dict[str, ModelConfig] = {
         shuffle="block",
         downsample="clipped",
         refine=True,
-        backbone_widths=((8, 16, 32, 32, 32, 32), (64, 64, 64, 64, 64, 64), (128, 128)),
+        backbone_widths=((8, 16, 32, 32, 64, 64), (64, 64, 64, 64, 64, 64), (160, 160)),
         context_widths=(32, 32, 32),
     ),
 }
