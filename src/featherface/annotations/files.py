@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -16,7 +17,11 @@ Report = Callable[[FeatherFaceError], None]
 FACE, IGNORED = "face", "ignored"
 """Class names of the formats that have classes."""
 
-_LABEL_FOLDERS = {"labels", "annotations", "wider_face_split"}
+LABEL_FOLDERS = {"labels", "annotations", "wider_face_split"}
+"""Names, in lower case, of folders that hold labels beside a folder of pictures."""
+
+SPLIT = re.compile(r"(train(ing|val)?|val(id|idation)?|test(ing|-dev)?|dev)[-_]?\d*", re.IGNORECASE)
+"""Names of splits."""
 
 
 def stop(error: FeatherFaceError) -> NoReturn:
@@ -42,7 +47,7 @@ def picture_folder(labels: Path) -> Path:
     """
     here = labels.parent
     places = [here / "images"]
-    if here.name.lower() in _LABEL_FOLDERS:
+    if here.name.lower() in LABEL_FOLDERS:
         places += [here.parent / "images", here.parent / "JPEGImages"]
     return next((place for place in places if place.is_dir()), here)
 

@@ -9,7 +9,8 @@ from featherface.annotations.coco import read_coco, write_coco
 from featherface.annotations.files import Report, read_text, stop
 from featherface.annotations.retinaface import read_retinaface, write_retinaface
 from featherface.annotations.types import Annotation
-from featherface.annotations.voc import read_voc, voc_folder, write_voc
+from featherface.annotations.voc import read_voc, write_voc
+from featherface.annotations.voc_layout import is_list, voc_folder
 from featherface.annotations.wider import read_wider, write_wider
 from featherface.annotations.yolo import read_yolo, write_yolo
 from featherface.annotations.yolo_layout import YAML_SUFFIXES, is_yolo
@@ -103,6 +104,8 @@ def _format_of_file(path: Path) -> str:
     by_suffix = {".json": "coco", ".xml": "voc", **dict.fromkeys(YAML_SUFFIXES, "yolo")}
     if path.suffix.lower() in by_suffix:
         return by_suffix[path.suffix.lower()]
+    if is_list(path):
+        return "voc"
     lines = [line.strip() for line in read_text(path).split("\n", 8) if line.strip()]
     if not lines or lines[0].startswith("#"):
         return "retinaface"

@@ -27,43 +27,33 @@ from featherface.annotations.files import (
 )
 from featherface.annotations.sizes import with_sizes
 from featherface.annotations.types import Annotation, faces_of
+from featherface.annotations.voc_layout import files_of
 from featherface.atomic import write_text
 from featherface.errors import DataError
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_FOLDERS = ("Annotations", "annotations", ".")
 
 
 def read_voc(source: Path, report: Report = stop) -> list[Annotation]:
-    """The pictures of one XML file, or of all in DIR/Annotations or DIR.
+    """The pictures of one XML file, of all in DIR/Annotations or DIR, or of those that a list of names holds.
 
     They lie in `images/` or `JPEGImages/` beside the folder of XML files, in `images/` in it, or among them.
     """
-    folder = voc_folder(source) if source.is_dir() else source.parent
-    if folder is None:
-        raise DataError(f"{source}: no XML files in it or in its Annotations/")
-    files = sorted(folder.rglob("*.xml")) if source.is_dir() else [source]
+    files = files_of(source)
     trees: list[tuple[Path, ET.Element]] = []
-    for path in files:
+    for path in files.paths:
         try:
             trees.append((path, _tree(path)))
         except DataError as error:
             report(error)
     only_faces = any(name.text == FACE for _, tree in trees for name in tree.iterfind("object/name"))
-    pictures = picture_folder(folder / "any.xml")
     found: list[Annotation] = []
     for path, tree in trees:
         try:
-            found.append(_annotation(path, tree, pictures / path.relative_to(folder).parent, only_faces))
+            found.append(_annotation(path, tree, files.pictures_of(path), only_faces))
         except DataError as error:
             report(error)
     return found
-
-
-def voc_folder(folder: Path) -> Path | None:
-    """Where the XML files of a VOC folder lie, or None when it has none."""
-    places = (folder / name for name in _FOLDERS)
-    return next((place for place in places if any(place.glob("*.xml")) or any(place.glob("*/*.xml"))), None)
 
 
 def write_voc(annotations: Sequence[Annotation], target: Path) -> None:

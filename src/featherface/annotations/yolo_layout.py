@@ -16,14 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from featherface.annotations.files import picture_files, read_text
+from featherface.annotations.files import SPLIT, picture_files, read_text
 from featherface.errors import DataError
 from featherface.images import IMAGE_SUFFIXES
 
 YAML_SUFFIXES = (".yaml", ".yml")
 _YAML = "data.yaml"
 _KEYS = ("train", "val", "test")
-_SPLIT = re.compile(r"(train(ing|val)?|val(id|idation)?|test(ing|-dev)?|dev)[-_]?\d*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def _splits_in(root: Path) -> list[Path]:
     whole = _absolute(images)
     named = [p for key in _KEYS for p in _places(root / _YAML, key) if whole in p.parents]
     found = {images / p.relative_to(whole) for p in named}
-    found |= {place for place in images.glob("*") if _SPLIT.fullmatch(place.name)}
+    found |= {place for place in images.glob("*") if SPLIT.fullmatch(place.name)}
     return sorted(place for place in found if place.is_dir() and _holds_pictures(place))
 
 
