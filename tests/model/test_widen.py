@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 import torch
 
-import featherface
 from featherface.errors import ModelError
 from featherface.model import ModelConfig, build, preset, published
 from featherface.model.transplant import transplant
-from featherface.model.weights import load_weights
+from featherface.model.weights import save_weights
 from featherface.model.widen import is_wider, widen
 from featherface.train.start import starting_point
 
-WEIGHTS = Path(featherface.__file__).parent / "weights"
 TINY = ModelConfig(
     name="tiny",
     width=8,
@@ -169,11 +166,18 @@ def test_transplants_widen_what_surgery_has_made():
         transplant(source, dataclasses.replace(plain, name="odd", width=8), [])
 
 
-def test_a_recipe_starts_v2_from_the_narrower_nano_b():
-    source = load_weights(WEIGHTS / "nano_b.safetensors")
-    wide = starting_point("nano_b", "v2", list)
+def test_a_recipe_starts_v2_from_half_of_it(tmp_path):
+    halves = ((8, 16, 32, 32, 32, 32), (64, 64, 64, 64, 64, 64), (128, 128))
+    source = used(dataclasses.replace(preset("v2"), name="half", width=32, backbone_widths=halves))
+    save_weights(source, tmp_path / "half.safetensors")
+    wide = starting_point(str(tmp_path / "half.safetensors"), "v2", list)
     assert wide.config == preset("v2")
     assert difference(source, wide, pictures(1, 96)) < 1e-4
+
+
+def test_a_recipe_is_told_why_v2_cannot_start_from_nano_b():
+    with pytest.raises(ModelError, match="stage 3, so 160 can become a multiple of 160 only, not 256"):
+        starting_point("nano_b", "v2", list)
 
 
 @pytest.mark.shared
