@@ -172,7 +172,9 @@ def test_a_recipe_starts_v2_from_half_of_it(tmp_path):
     save_weights(source, tmp_path / "half.safetensors")
     wide = starting_point(str(tmp_path / "half.safetensors"), "v2", list)
     assert wide.config == preset("v2")
-    assert difference(source, wide, pictures(1, 96)) < 1e-4
+    with torch.no_grad():
+        largest = max(float(output.abs().max()) for output in source(pictures(1, 96)))
+    assert difference(source, wide, pictures(1, 96)) < 1e-5 * largest
 
 
 def test_a_recipe_is_told_why_v2_cannot_start_from_nano_b():
