@@ -22,7 +22,7 @@ import featherface
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTO = ROOT / "examples" / "eileen_collins.jpg"
-# Weights 4 MB, ONNX Runtime Web for the browser page 8 MB, pictures of the documentation 3 MB; data or runs are more.
+# Weights 5 MB, ONNX Runtime Web for the browser page 8 MB; data, runs or pictures of the documentation are more.
 MOST_BYTES = 15_000_000
 WANTED = (
     "weights/v2.onnx",

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from featherface.annotations.files import LABEL_FOLDERS, SPLIT, picture_folder, read_text
+from featherface.annotations.files import LABEL_FOLDERS, SPLIT, lines_of, picture_folder
 from featherface.errors import DataError
 
 _FOLDERS = ("Annotations", "annotations", ".")
@@ -49,9 +49,7 @@ def files_of(source: Path) -> Files:
         p for p in sorted(folder.glob("*/")) if SPLIT.fullmatch(p.name) and any(p.glob("*.xml"))
     ]
     if len(splits) > 1:
-        raise DataError(
-            f"{source}: {len(splits)} splits, name one of them: {', '.join(str(split) for split in splits)}"
-        )
+        raise DataError(f"{source}: {len(splits)} splits, name one of them: {', '.join(map(str, splits))}")
     return Files(folder, sorted(folder.rglob("*.xml")), _pictures(folder))
 
 
@@ -72,7 +70,7 @@ def _files_of_list(source: Path) -> Files:
     folder = voc_folder(root)
     if folder is None:
         raise DataError(f"{source}: no XML files in {root} or in its Annotations/")
-    lines = [line.split() for line in read_text(source).split("\n") if line.strip()]
+    lines = map(str.split, lines_of(source))
     paths = [folder / f"{name}.xml" for name, *there in lines if there != ["-1"]]
     if not paths:
         raise DataError(f"{source}: lists no pictures")

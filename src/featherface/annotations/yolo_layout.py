@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from featherface.annotations.files import SPLIT, picture_files, read_text
+from featherface.annotations.files import SPLIT, lines_of, picture_files, read_text
 from featherface.errors import DataError
 from featherface.images import IMAGE_SUFFIXES
 
@@ -43,11 +43,6 @@ def is_yolo(folder: Path) -> bool:
 def parts_of(source: Path) -> list[Part]:
     """The pictures of a source, in one part for each place; DataError when they are not one split's."""
     return [_part_of_folder(source)] if source.is_dir() else _parts_of_yaml(source)
-
-
-def lines_of(path: Path) -> list[str]:
-    """The lines of a file that are not empty; none when there is no such file."""
-    return [line.strip() for line in read_text(path).split("\n") if line.strip()] if path.is_file() else []
 
 
 def _part_of_folder(folder: Path) -> Part:
