@@ -55,7 +55,7 @@ def main() -> None:
 
     photo = PHOTO.read_bytes()
     alone = in_process(photo, arguments.requests // 4)
-    process, url = start()
+    process, url = start("--timeout", str(TIMEOUT))
     try:
         load(url, photo, 100, arguments.clients, 0.0)
         before = memory_mb(process.pid)
@@ -95,14 +95,13 @@ def in_process(photo: bytes, count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
-def start() -> tuple[subprocess.Popen[bytes], str]:
+def start(*options: str) -> tuple[subprocess.Popen[bytes], str]:
     """A service on a free port, ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", "from featherface.cli import main; main()", "serve", "--port", str(port)]
-    command += ["--timeout", str(TIMEOUT)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     while True:
         try:

@@ -122,6 +122,15 @@ def service() -> str:
     return f"{table(lines)}\n\n{table(answers)}"
 
 
+def service_memory() -> str:
+    """What the service held at most, by the pixels that it may work on at once."""
+    rows = [("megapixels at once", "MB before", "MB at most", "bytes for each pixel")]
+    for r in load("service_memory.json")["rows"]:
+        held = (f"{r[k]:.0f}" for k in ("mb_before", "mb_at_most", "bytes_a_pixel"))
+        rows.append((f"{r['megapixels']:.0f}", *held))
+    return table(rows)
+
+
 def video() -> str:
     """The video command beside the detector alone, and its tracks."""
     f = load("video.json")
@@ -185,6 +194,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "graph": graph,
     "int8": int8,
     "service": service,
+    "service_memory": service_memory,
     "video": video,
     "web": web,
     "anonymise": anonymise,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
 
+from featherface.errors import ModelError
 from featherface.export.deploy import Deployed
 from featherface.export.onnx import export_onnx
 from featherface.model import ModelConfig, build, preset
@@ -49,6 +53,25 @@ def test_a_deformable_network_exports_with_its_layout(tmp_path):
     assert session.spec.name == "small" and session.spec.prior_sizes == SMALL.prior_sizes
     scores, boxes, landmarks = session.run(np.zeros((3, 3, 96, 32), np.float32))
     assert scores.shape[0] == 3 and boxes.shape[1:] == (scores.shape[1], 4) and landmarks.shape[2] == 10
+
+
+@pytest.mark.parametrize(
+    ("bias", "says"),
+    [
+        pytest.param(1e4, None, id="large outputs round off more: no drift"),
+        pytest.param(float("nan"), "differs from torch by nan", id="not a number"),
+    ],
+)
+def test_the_drift_of_a_graph_is_relative_to_what_it_puts_out(tmp_path, bias, says):
+    torch.manual_seed(0)
+    model = build(dataclasses.replace(SMALL, context="plain")).eval()
+    for head in model.heads:
+        torch.nn.init.normal_(head.boxes.weight, 0, 1e3)
+        torch.nn.init.constant_(head.boxes.bias, bias)
+    refused = pytest.raises(ModelError, match=says) if says else contextlib.nullcontext()
+    with refused:
+        assert export_onnx(model, tmp_path / "large.onnx") < 1e-4
+    assert (tmp_path / "large.onnx").exists() == (says is None)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 32, 32), (2, 3, 64, 160)])

@@ -24,6 +24,11 @@ _CROP = 2.0
 """Side of the square cut around a face, in sides of the face."""
 
 
+def relative_difference(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
+    """The largest difference of any value, in sizes of the largest of `theirs` where that is over 1; NaN for NaN."""
+    return float(np.abs(ours - theirs).max()) / max(1.0, float(np.abs(theirs).max()))
+
+
 @dataclass(frozen=True)
 class Faces:
     """Faces after suppression, best first."""
