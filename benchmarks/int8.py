@@ -5,7 +5,8 @@
         exported/v2-int8-640x640.tflite exported/v2-int8-640x640.pte
 
 Files that take any size are measured by protocol `original`; of one size (LiteRT, ExecuTorch), by `vga`, and the first
-file, the baseline, by both. Export them first, as docs/deployment.md says.
+file, the baseline, by both. Export them first, as docs/deployment.md says. Rows that the JSON has of other files stay,
+because not every converter goes into one environment; each says what its processor has.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
-from featherface.benchmark.run import file_size
+from featherface.benchmark.run import file_size, machine
 from featherface.evaluate.protocol import protocol
 from featherface.evaluate.run import detect_set, load_set, to_predictions
 from featherface.evaluate.wider import evaluate
@@ -31,17 +33,26 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     pictures = load_set(arguments.data)
-    rows = []
+    instructions, rows = machine()["instructions"], []
     for name in ("original", "vga"):
         for number, file in enumerate(arguments.files):
             if number and (name == "vga") != (open_session(file, 1).spec.input_size is not None):
                 continue
             found = detect_set(file, pictures.paths, protocol(name))
             ap = evaluate(to_predictions(found, pictures.truths), pictures.truths).ap
-            rows.append({"file": file.name, "protocol": name, "ap": ap, "bytes": file_size(file)})
+            row = {"file": file.name, "protocol": name, "ap": ap, "bytes": file_size(file)}
+            rows.append({**row, "instructions": instructions})
             print(json.dumps(rows[-1]))
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(merged(arguments.json, rows), indent=1) + "\n")
+
+
+def merged(target: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with those that the target has of other files, each protocol's baseline first."""
+    old = json.loads(target.read_text()) if target.exists() else []
+    measured = {(row["file"], row["protocol"]) for row in rows}
+    rows = rows + [row for row in old if (row["file"], row["protocol"]) not in measured]
+    return sorted(rows, key=lambda row: str(row["protocol"]))
 
 
 if __name__ == "__main__":

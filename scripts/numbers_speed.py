@@ -82,13 +82,14 @@ def graph() -> str:
 
 def int8() -> str:
     """AP of the int8 files beside float's, one protocol a pair."""
-    rows = [("file", "protocol", "Easy", "Medium", "Hard", "lost on Easy", "lost on Hard", "MB")]
+    rows = [("file", "protocol", "Easy", "Medium", "Hard", "lost on Easy", "lost on Hard", "MB", "on")]
     base: dict[str, dict[str, float]] = {}
     for r in load("int8.json"):
         kind, ap = r["protocol"], {k: 100 * v for k, v in r["ap"].items()}
         first = base.setdefault(kind, ap)
         lost = ("", "") if first is ap else tuple(f"{first[s] - ap[s]:.2f}" for s in ("easy", "hard"))
-        rows.append((f"`{r['file']}`", kind, *(f"{ap[s]:.2f}" for s in ap), *lost, f"{r['bytes'] / 1e6:.2f}"))
+        size, on = f"{r['bytes'] / 1e6:.2f}", "VNNI" if "avx512_vnni" in r["instructions"] else "AVX2"
+        rows.append((f"`{r['file']}`", kind, *(f"{ap[s]:.2f}" for s in ap), *lost, size, on))
     return table(rows)
 
 

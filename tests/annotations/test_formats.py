@@ -77,6 +77,24 @@ GOOD_FACE = "10 10 5 5 " + " ".join(["-1"] * 15)
             "9",
             id="unknown picture",
         ),
+        pytest.param(
+            "coco",
+            json.dumps({"images": [], "annotations": [], "categories": [{"name": "face"}]}),
+            "`categories`",
+            id="a category without an id",
+        ),
+        pytest.param(
+            "coco",
+            json.dumps(
+                {
+                    "images": [],
+                    "annotations": [],
+                    "categories": [{"id": 1, "keypoints": ["a", "b", "c", "d", "e"]}],
+                }
+            ),
+            "keypoints a, b, c, d, e",
+            id="five unknown points",
+        ),
     ],
 )
 def test_wrong_labels_are_named(format, content, reason, tmp_path):
@@ -85,6 +103,63 @@ def test_wrong_labels_are_named(format, content, reason, tmp_path):
     with pytest.raises(DataError) as error:
         read_annotations(path, format)
     assert str(path) in str(error.value) and reason in str(error.value)
+
+
+ORDERS = [
+    pytest.param(None, [0, 1, 2, 3, 4], id="no categories"),
+    pytest.param([], [0, 1, 2, 3, 4], id="a category that names no points"),
+    pytest.param(
+        ["left_eye", "right_eye", "nose", "left_mouth", "right_mouth"], [0, 1, 2, 3, 4], id="as we write them"
+    ),
+    pytest.param(
+        ["nose", "left eye", "right eye", "mouth_left", "mouth_right"], [1, 2, 0, 3, 4], id="the nose first"
+    ),
+    pytest.param(
+        ["Right-Eye", "Left-Eye", "Nose_Tip", "Right_Mouth_Corner", "Left_Mouth_Corner"],
+        [1, 0, 2, 4, 3],
+        id="right before left",
+    ),
+]
+
+
+@pytest.mark.parametrize(("named", "order"), ORDERS)
+def test_the_points_of_coco_come_in_our_order(named, order, tmp_path):
+    categories = None if named is None else [{"id": 7, "name": "Face", "keypoints": named}]
+    face = {
+        "image_id": 1,
+        "category_id": 7,
+        "bbox": [1, 1, 9, 9],
+        "keypoints": [v for i in range(5) for v in (i, i, 2)],
+    }
+    content = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [face], "categories": categories}
+    (tmp_path / "faces.json").write_text(json.dumps(content))
+    (found,) = read_annotations(tmp_path / "faces.json")
+    assert found.landmarks[0, :, 0].tolist() == order
+
+
+@pytest.mark.parametrize("name", ["face", "Face", " FACE "])
+@pytest.mark.parametrize("format", ["yolo", "voc", "coco"])
+def test_where_a_class_is_called_face_others_are_left_out(format, name, tmp_path):
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((20, 20, 3), np.uint8))
+    if format == "yolo":
+        (tmp_path / "labels").mkdir()
+        (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n1 0.5 0.5 0.9 0.9\n")
+        (tmp_path / "classes.txt").write_text(f"{name}\ncar\n")
+        source = tmp_path
+    elif format == "voc":
+        box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>15</xmax><ymax>15</ymax></bndbox>"
+        objects = "".join(f"<object><name>{n}</name>{box}</object>" for n in (name, "car"))
+        source = tmp_path / "a.xml"
+        source.write_text(f"<annotation><filename>a.png</filename>{objects}</annotation>")
+    else:
+        source = tmp_path / "faces.json"
+        boxes = [{"image_id": 1, "category_id": i, "bbox": [5, 5, 10, 10]} for i in (1, 2)]
+        categories = [{"id": 1, "name": name}, {"id": 2, "name": "car"}]
+        images = [{"id": 1, "file_name": "a.png"}]
+        source.write_text(json.dumps({"images": images, "annotations": boxes, "categories": categories}))
+    (found,) = read_annotations(source, format)
+    assert found.boxes.tolist() == [[5, 5, 15, 15]]
 
 
 def test_with_a_report_the_rest_is_read(tmp_path):

@@ -54,6 +54,9 @@ def ovals(tmp_path):
     (tmp_path / "label.txt").write_text("\n".join(lines) + "\n")
     (tmp_path / "ovals.toml").write_text(RECIPE)
     (tmp_path / "broken.onnx").write_bytes(b"half a network")
+    whole = (tmp_path / "images" / "0.png").read_bytes()
+    (tmp_path / "images" / "half.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "half.txt").write_text("# half.png\n20 20 24 32" + " -1" * 15 + "\n")
     return tmp_path
 
 
@@ -74,6 +77,18 @@ def ovals(tmp_path):
         pytest.param("train", ["--set", "output=label.txt"], "cannot be written", id="a file for a folder"),
         pytest.param("train", ["--set", "init=v3"], "or a model that ships", id="a model that does not ship"),
         pytest.param("train", ["--set", "init=imagenet"], "imagenet:FILE", id="a start without its file"),
+        pytest.param(
+            "train",
+            ["--hours", "1", "--set", "steps=3"],
+            "hours = 1.0 decide; add --set hours=0",
+            id="two lengths",
+        ),
+        pytest.param(
+            "train", ["--set", "epochs=1"], "steps = 160 decide; add --set steps=0", id="a length overruled"
+        ),
+        pytest.param(
+            "train", ["--set", "validation=half.txt"], "half.png", id="a validation picture that is broken"
+        ),
         pytest.param("distill", [], "distill.teacher names no teacher", id="no teacher"),
         pytest.param("distill", ["--set", "distill.teacher=gone.onnx"], "gone.onnx", id="missing teacher"),
         pytest.param(

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from featherface.export.calibration import batches
 from featherface.export.equalise import equalised
 from featherface.export.export import export_model
-from featherface.export.fake_quant import QuantConv, Rounding, calibrate, share
+from featherface.export.fake_quant import QuantConv, Rounding, calibrate, share, weight_steps
 from featherface.export.options import Options, find_format
 from featherface.export.portable import Portable
 from featherface.export.quantized import QuantizedNetwork
@@ -57,6 +57,34 @@ def test_ranges(signed, fixed, seen, grid):
     calibrate(rounding, [np.array(seen, np.float32)])
     assert rounding.grid() == pytest.approx(grid)
     assert rounding(torch.tensor([0.0])) == 0
+
+
+STEPS = [
+    pytest.param([[127.0]], 1.0, id="one channel: nothing to add"),
+    pytest.param([[127.0, -127.0]], 1.0, id="neighbours of two signs"),
+    pytest.param([[127.0, 0.0, 127.0, 0.0]], 1.0, id="not neighbours"),
+    pytest.param([[0.0, 127.0, 127.0]], 1.0, id="neighbours, but of two pairs"),
+    pytest.param([[127.0, 127.0]], 2.0, id="a pair of one sign would overflow"),
+    pytest.param([[1.0, 0.0, -127.0, -127.0]], 2.0, id="the same below zero"),
+    pytest.param([[127.0, 127.0], [127.0, 0.0]], [2.0, 1.0], id="each output channel by itself"),
+    pytest.param([[0.0, 0.0]], 1e-10, id="no weights"),
+]
+
+
+@pytest.mark.parametrize(("weight", "steps"), STEPS)
+def test_steps_of_weights(weight, steps):
+    found = weight_steps(torch.tensor(weight)[:, :, None, None])
+    assert found.numpy() == pytest.approx(np.broadcast_to(steps, len(weight)), rel=0.01)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 8])
+def test_no_two_products_saturate_16_bits(channels):
+    """What vpmaddubsw adds, without VNNI: 255 times one weight and 255 times its neighbour."""
+    weight = torch.randn(64, channels, 3, 3, generator=torch.Generator().manual_seed(0)).abs()
+    whole = (weight / weight_steps(weight)[:, None, None, None]).round()
+    pairs = F.pad(whole, (0, 0, 0, 0, 0, channels % 2)).unflatten(1, (-1, 2)).sum(2)
+    assert 255 * int(pairs.max()) < 2**15
+    assert int(pairs.max()) >= 126  # and no more precision goes than has to
 
 
 def test_what_is_concatenated_has_one_range():

@@ -72,6 +72,7 @@ def test_left_stays_left_after_a_flip(view):
         pytest.param([78, 58, 81, 61], 1, True, "under six pixels it cannot be taught", id="too small"),
         pytest.param([10, 50, 45, 70], 1, True, "its centre is outside but over a third is seen", id="at the edge"),
         pytest.param([0, 50, 36, 70], 0, False, "hardly seen at all", id="gone"),
+        pytest.param([-900, -400, 79, 520], 1, True, "it is half of the window", id="a part of something huge"),
     ],
 )  # fmt: skip
 def test_what_a_window_shows_of_a_face(box, kept, ignored, reason):
@@ -80,9 +81,18 @@ def test_what_a_window_shows_of_a_face(box, kept, ignored, reason):
     assert seen.ignored.tolist() == [ignored] * kept, reason
 
 
-def test_ignored_faces_stay_ignored():
-    seen = view_labels(labels([70, 50, 90, 70], ignored=[True]), View((80.0, 60.0), 1.0), SIZE, 6.0)
-    assert seen.ignored.tolist() == [True]
+@pytest.mark.parametrize(
+    ("box", "kept"),
+    [
+        pytest.param([70, 50, 90, 70], 1, id="whole"),
+        pytest.param([0, 50, 36, 70], 1, id="its last pixels: they are not background"),
+        pytest.param([-3000, -2000, 3000, 1500], 1, id="a crowd round the whole window"),
+        pytest.param([0, 50, 20, 70], 0, id="outside"),
+    ],
+)
+def test_what_is_ignored_stays_ignored_as_far_as_it_is_seen(box, kept):
+    seen = view_labels(labels(box, ignored=[True]), View((80.0, 60.0), 1.0), SIZE, 6.0)
+    assert seen.ignored.tolist() == [True] * kept
 
 
 def test_outside_the_picture_is_the_colour_that_becomes_zero():

@@ -51,6 +51,12 @@ def test_the_reference_recipe_is_the_published_one():
         pytest.param("[data]\ncrop_size = 100", "crop_size", id="a crop that is no multiple of 32"),
         pytest.param("[data]\nface_size = [8.0]", "face_size", id="one value for a range"),
         pytest.param("[data]\nface_size = [90.0, 8.0]", "face_size", id="a range upside down"),
+        pytest.param("[data]\nface_size = [8.0, inf]", "data.face_size", id="a range without end"),
+        pytest.param(
+            "[data]\nsources = [{ labels = 'x', weight = inf }]",
+            "data.sources.weight = inf",
+            id="an endless weight",
+        ),
         pytest.param("[distill]\nalpha = 1.5", "alpha", id="alpha over one"),
         pytest.param("[distill]\nfinal_alpha = 1.5", "final_alpha", id="a last alpha over one"),
         pytest.param("data = 3", "data", id="a number for a table"),

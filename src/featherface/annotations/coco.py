@@ -1,12 +1,14 @@
 """COCO JSON (Lin 2014, cocodataset.org/#format-data) with the category `face` and five keypoints.
 
 `iscrowd` marks a face as ignored. Where a category is called `face`, the others are left out; where none
-is, every object is a face.
+is, every object is a face. The category's `keypoints` say in which order the five come; where it names none, they
+are left eye, right eye, nose, left and right corner of the mouth. Left is the picture's left.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,10 +31,11 @@ def read_coco(path: Path, report: Report = stop) -> list[Annotation]:
     content = _content(path)
     folder = picture_folder(path)
     faces = _faces_by_picture(path, content)
+    orders = _orders(path, content)
     found: list[Annotation] = []
     for i, image in enumerate(content["images"]):
         try:
-            found.append(_annotation(folder, f"{path}: images[{i}]", image, faces))
+            found.append(_annotation(folder, f"{path}: images[{i}]", image, faces, orders))
         except DataError as error:
             report(error)
     for identity, orphans in faces.items():
@@ -85,8 +88,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _faces_by_picture(path: Path, content: dict[str, Any]) -> dict[Any, list[tuple[int, dict[str, Any]]]]:
     """By image id: the objects that are faces, each with its place in the list."""
-    categories = [c for c in content.get("categories", []) if isinstance(c, dict)]
-    wanted = {c.get("id") for c in categories if str(c.get("name")).lower() == FACE}
+    wanted = {c["id"] for c in _categories(path, content) if str(c.get("name")).strip().lower() == FACE}
     faces = defaultdict(list)
     for i, item in enumerate(content["annotations"]):
         if (
@@ -100,15 +102,52 @@ def _faces_by_picture(path: Path, content: dict[str, Any]) -> dict[Any, list[tup
     return faces
 
 
+def _categories(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
+    found = content.get("categories") or []
+    if not isinstance(found, list) or not all(
+        isinstance(c, dict) and isinstance(c.get("id"), int | str) for c in found
+    ):
+        raise DataError(f"{path}: `categories` is not a list of objects with an `id`")
+    return found
+
+
+def _orders(path: Path, content: dict[str, Any]) -> dict[Any, list[int]]:
+    """By category id: where our five points are among the category's own."""
+    orders = {}
+    for category in _categories(path, content):
+        named = category.get("keypoints") or []
+        if isinstance(named, list) and len(named) == len(_POINTS):
+            points = [_point(str(name)) for name in named]
+            if set(points) != set(_POINTS):
+                raise DataError(f"{path}: keypoints {', '.join(map(str, named))}: not {', '.join(_POINTS)}")
+            orders[category["id"]] = [points.index(point) for point in _POINTS]
+    return orders
+
+
+def _point(name: str) -> str:
+    """What we call a keypoint of this name, such as `mouth_left` or `nose tip`."""
+    words = set(re.split(r"[^a-z]+", name.lower()))
+    return next((point for point in _POINTS if set(point.split("_")) <= words), name)
+
+
 def _annotation(
-    folder: Path, where: str, image: Any, faces: dict[Any, list[tuple[int, dict[str, Any]]]]
+    folder: Path,
+    where: str,
+    image: Any,
+    faces: dict[Any, list[tuple[int, dict[str, Any]]]],
+    orders: dict[Any, list[int]],
 ) -> Annotation:
     if not isinstance(image, dict) or not isinstance(image.get("file_name"), str) or "id" not in image:
         raise DataError(f"{where}: no `id` or no `file_name`")
     if not isinstance(image["id"], int | str):
         raise DataError(f"{where}: id {image['id']!r} is not a number or a word")
     rows = [
-        _row(f"{where} ({image['file_name']}), annotations[{i}]", f) for i, f in faces.pop(image["id"], [])
+        _row(
+            f"{where} ({image['file_name']}), annotations[{i}]",
+            f,
+            orders.get(f.get("category_id"), [0, 1, 2, 3, 4]),
+        )
+        for i, f in faces.pop(image["id"], [])
     ]
     boxes = np.array([box for box, _, _ in rows], np.float32).reshape(-1, 4)
     width, height = image.get("width"), image.get("height")
@@ -122,7 +161,7 @@ def _annotation(
     )
 
 
-def _row(where: str, face: dict[str, Any]) -> tuple[list[float], list[float], bool]:
+def _row(where: str, face: dict[str, Any], order: list[int]) -> tuple[list[float], list[float], bool]:
     """Box x y w h, ten landmark coordinates (NaN where unknown), ignored."""
     try:
         box = [float(v) for v in face["bbox"]]
@@ -133,6 +172,6 @@ def _row(where: str, face: dict[str, Any]) -> tuple[list[float], list[float], bo
         raise DataError(f"{where}: bbox {box} is not x, y, width, height")
     if marks.shape != (_KEYPOINTS,):
         raise DataError(f"{where}: keypoints of shape {marks.shape}; five points are {_KEYPOINTS} numbers")
-    x, y, visible = marks.reshape(5, 3).T
+    x, y, visible = marks.reshape(5, 3)[order].T
     points = np.where(visible[:, None] > 0, np.stack([x, y], 1), np.nan)
     return box, points.ravel().tolist(), bool(face.get("iscrowd", 0) or face.get("ignore", 0))

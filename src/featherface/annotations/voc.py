@@ -2,7 +2,7 @@
 
 Coordinates are taken and written as they stand, in pixels from 0, as today's tools do (the original sets
 count from 1). Five landmarks go into an element of ours, `<landmarks>x1 y1 ... x5 y5</landmarks>` in the
-object, which other readers skip. Where an object is called `face` anywhere in the folder, objects of other
+object, which other readers skip. Where an object is called `face` (or `Face`) anywhere in the folder, objects of other
 names are left out; otherwise every object is a face.
 """
 
@@ -46,7 +46,7 @@ def read_voc(source: Path, report: Report = stop) -> list[Annotation]:
             trees.append((path, _tree(path)))
         except DataError as error:
             report(error)
-    only_faces = any(name.text == FACE for _, tree in trees for name in tree.iterfind("object/name"))
+    only_faces = any(_is_face(item) for _, tree in trees for item in tree.iterfind("object"))
     found: list[Annotation] = []
     for path, tree in trees:
         try:
@@ -82,7 +82,7 @@ def _tree(path: Path) -> ET.Element:
 
 
 def _annotation(path: Path, tree: ET.Element, folder: Path, only_faces: bool) -> Annotation:
-    objects = [o for o in tree.iterfind("object") if not only_faces or o.findtext("name") == FACE]
+    objects = [o for o in tree.iterfind("object") if not only_faces or _is_face(o)]
     boxes = [_box(path, item) for item in objects]
     landmarks = [_landmarks(path, item) for item in objects]
     ignored = [item.findtext("difficult", "0").strip() == "1" for item in objects]
@@ -94,6 +94,10 @@ def _annotation(path: Path, tree: ET.Element, folder: Path, only_faces: bool) ->
         ignored,
         _size(path, tree),
     )
+
+
+def _is_face(item: ET.Element) -> bool:
+    return item.findtext("name", "").strip().lower() == FACE
 
 
 def _box(path: Path, item: ET.Element) -> list[float]:

@@ -6,7 +6,7 @@ Which other folders may be read is told in `yolo_layout`.
 A line is `class cx cy w h`, and with five keypoints ten numbers more (`x y`, negative where unknown) or
 fifteen (`x y visibility`, visibility 0 where unknown), as docs.ultralytics.com/datasets/pose has it.
 `classes.txt` names the classes, one a line, or `names` in `data.yaml`: a class called `ignored` is ignored; where
-one is called `face`, others are left out. Without either every class is a face.
+one is called `face` (or `Face`), others are left out. Without either every class is a face.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ def read_yolo(source: Path, report: Report = stop) -> list[Annotation]:
     """
     found: list[Annotation] = []
     for part in parts_of(source):
+        classes = [name.strip().lower() for name in part.classes]
         for annotation in with_sizes([faces_of(path, []) for path in part.pictures], report):
             try:
-                found.append(_annotation(annotation, _found_label(part.root, annotation.path), part.classes))
+                found.append(_annotation(annotation, _found_label(part.root, annotation.path), classes))
             except DataError as error:
                 report(error)
     return found

@@ -122,6 +122,8 @@ def pseudo_label(
     detector, sizes = Detector(model, score_threshold=doubtful), parse_scales(scales)
     found, failed = [], []
     inputs = expand(pictures)
+    if known and not any(Path(item.path).resolve() in known for item in inputs):
+        raise ConfigError(f"--labels {labels}: labels none of the pictures, such as {inputs[0].path}")
     with bar("labelling", len(inputs)) as advance:
         for item in inputs:
             path = Path(item.path)

@@ -78,6 +78,9 @@ def evaluate(
     from featherface.evaluate.run import every_nth, to_predictions
 
     _check_options(context, predictions, report, curves)
+    source = context.get_parameter_source("split")
+    if source and source.name == "COMMANDLINE" and not (data / split).is_dir():
+        raise ConfigError(f"--split {split}: {data} has no such sub-folder")
     check_targets(json, folders=(report, save_predictions))
     others = _public_curves(report, curves)
     how = _protocol(protocol, long_side, scales) if predictions is None else None
@@ -242,28 +245,16 @@ def _report(
 
 
 def _load(data: Path, split: str, format: str) -> EvaluationSet:
-    from featherface.evaluate.labelled import load_labelled
+    from featherface.evaluate.labelled import find_labels, load_labelled
     from featherface.evaluate.run import load_set
 
     if format == "auto":
-        official = (data / "ground_truth").is_dir()
-        # The ground truth is of the validation pictures; the training pictures come with a label.txt.
-        if official and (data / split / "label.txt").is_file():
-            data = data / split / "label.txt"
-        elif not official and _is_labelled(data / split):
-            data = data / split
-        elif official or (data / split / "images").is_dir():
-            format = "wider-face"
+        data, format = find_labels(data, split)
     if format == "wider-face":
         return load_set(data, split)
     if find_spec("pycocotools") is None:
         raise MissingExtraError("pycocotools", "evaluate")
     return load_labelled(data, format)
-
-
-def _is_labelled(folder: Path) -> bool:
-    """Whether a split brings its own labels, as YOLO's `val/{images,labels}` and RetinaFace's `val/label.txt` do."""
-    return (folder / "labels").is_dir() or (folder / "label.txt").is_file()
 
 
 def _protocol(name: str, long_side: int | None, scales: str | None) -> Protocol:

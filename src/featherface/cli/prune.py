@@ -39,6 +39,8 @@ def prune(
     from featherface.prune.config import load_config
 
     recipe = load_config(config)
+    if resume and not recipe.soft.steps:
+        raise ConfigError(f"{config}: --resume goes on with soft pruning, and it has no [soft]")
 
     import featherface.model  # noqa: F401  (a missing torch is said here, in one sentence)
     from featherface.model.weights import load_weights

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from featherface.errors import ConfigError
+
+if TYPE_CHECKING:
+    from featherface.train.config import TrainConfig
 
 _Recipe = Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)]
 _Overrides = Annotated[
@@ -38,11 +41,23 @@ def distill(
     _run(config, overrides, hours, resume, distilled=True)
 
 
+def _check_length(config: TrainConfig, overrides: list[str]) -> None:
+    """ConfigError for a length that another one of the recipe overrules."""
+    given = {text.partition("=")[0].strip() for text in overrides}
+    for decides, overruled in (("hours", {"steps", "epochs"}), ("steps", {"epochs"})):
+        value = getattr(config, decides)
+        if value and given & overruled:
+            raise ConfigError(
+                f"--set {min(given & overruled)}: {decides} = {value} decide; add --set {decides}=0"
+            )
+
+
 def _run(path: Path, overrides: list[str] | None, hours: float | None, resume: bool, distilled: bool) -> None:
     from featherface.train.config import load_config
 
     extra = [] if hours is None else [f"hours={hours}"]
     config = load_config(path, [*(overrides or []), *extra])
+    _check_length(config, overrides or [])
     if distilled and not config.distill.teacher:
         raise ConfigError(f"{path}: distill.teacher names no teacher")
     if config.distill.teacher and not distilled:
@@ -65,5 +80,6 @@ def _run(path: Path, overrides: list[str] | None, hours: float | None, resume: b
         validate=make_validation(config.validation, config.validation_images) if config.validation else None,
         report=lambda line: typer.echo(line, err=True),
     )
-    if outcome.finished:
-        typer.echo(str(outcome.weights))
+    if not outcome.finished:
+        raise typer.Exit(130)  # or what comes next in a script would begin with half-trained weights
+    typer.echo(str(outcome.weights))

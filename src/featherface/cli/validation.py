@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from featherface.images import read_image
 from featherface.runtime import Session
 from featherface.runtimes.spec import ModelSpec
 
@@ -42,11 +43,11 @@ class TorchSession:
 
 def validation_set(place: str, images: int) -> EvaluationSet:
     """About `images` pictures, evenly spread (0 means all), of a WIDER FACE folder or of labels of any format."""
-    from featherface.evaluate.labelled import load_labelled
+    from featherface.evaluate.labelled import find_labels, load_labelled
     from featherface.evaluate.run import every_nth, load_set
 
-    wider = (Path(place) / "ground_truth").is_dir() or (Path(place) / "val").is_dir()
-    return every_nth(load_set(place) if wider else load_labelled(place), images)
+    source, format = find_labels(Path(place))
+    return every_nth(load_set(source) if format == "wider-face" else load_labelled(source), images)
 
 
 def make_measure(place: str, images: int) -> Callable[[Session], dict[str, float]]:
@@ -59,6 +60,8 @@ def make_measure(place: str, images: int) -> Callable[[Session], dict[str, float
     from featherface.evaluate.wider import evaluate
 
     pictures = validation_set(place, images)
+    for path in pictures.paths:
+        read_image(path)  # an ImageError now, and not after an hour of training
 
     def measure(session: Session) -> dict[str, float]:
         found = detect_set(session, pictures.paths, protocol("original"), workers=1)

@@ -16,6 +16,23 @@ from featherface.evaluate.run import EvaluationSet
 SUBSET = "all"
 
 
+def find_labels(place: Path, split: str = "val") -> tuple[Path, str]:
+    """Where the labels of a set's split are, and `wider-face` where that is its official ground truth, else `auto`."""
+    official = (place / "ground_truth").is_dir()
+    # The ground truth is of the validation pictures; the training pictures come with a label.txt.
+    if official and (place / split / "label.txt").is_file():
+        return place / split / "label.txt", "auto"
+    if not official and _brings_labels(place / split):
+        return place / split, "auto"
+    wider = official or (not _brings_labels(place) and (place / split / "images").is_dir())
+    return place, "wider-face" if wider else "auto"
+
+
+def _brings_labels(folder: Path) -> bool:
+    """As YOLO's `val/{images,labels}` and RetinaFace's `val/label.txt` do."""
+    return (folder / "labels").is_dir() or (folder / "label.txt").is_file()
+
+
 def load_labelled(source: str | Path, format: str = "auto") -> EvaluationSet:
     """The pictures of labels in one of `featherface.annotations.FORMATS`.
 

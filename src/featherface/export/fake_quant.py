@@ -14,6 +14,8 @@ Activation = Callable[[Tensor], Tensor]
 
 _LEVELS = 255
 _LARGEST = 127
+_PAIR = (2**15 - 1) / _LEVELS
+"""What two neighbouring weights of one sign may add up to, in steps."""
 
 
 class Rounding(nn.Module):
@@ -78,10 +80,12 @@ class QuantConv(nn.Module):
         super().__init__()
         self.conv, self.act, self.rounding = conv, act, rounding
         self.state = "idle"
+        self.steps = torch.empty(0)
+        """(O,), of the weights as `calibrate` found them."""
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
         conv = self.conv
-        weight = _rounded(conv.weight) if self.state == "rounding" else conv.weight
+        weight = _rounded(conv.weight, self.steps) if self.state == "rounding" else conv.weight
         y = F.conv2d(x, weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
         if plus is not None:
             y = y + plus
@@ -101,6 +105,8 @@ def calibrate(network: nn.Module, images: Iterable[NDArray[np.float32]]) -> None
             network(torch.from_numpy(batch))
     for part in live:
         part.state = "rounding"
+        if isinstance(part, QuantConv):
+            part.steps = weight_steps(part.conv.weight.detach())
 
 
 def stay_float(part: nn.Module) -> None:
@@ -110,7 +116,23 @@ def stay_float(part: nn.Module) -> None:
             module.state = "float"
 
 
-def _rounded(weight: Tensor) -> Tensor:
-    scale = weight.detach().flatten(1).abs().amax(1).clamp(min=1e-8) / _LARGEST
-    zeros = torch.zeros_like(scale, dtype=torch.int32)
-    return torch.fake_quantize_per_channel_affine(weight, scale, zeros, 0, -_LARGEST, _LARGEST)
+def weight_steps(weight: Tensor) -> Tensor:
+    """The size of a step of each output channel's int8 weights, (O,), for weights (O, I, H, W).
+
+    The largest weight is 127 steps, unless two neighbouring input channels would then overflow: processors without
+    VNNI multiply 8 bits without sign by 8 bits with it and add two such products in 16 bits, which saturate.
+    """
+    steps = weight.flatten(1).abs().amax(1) / _LARGEST
+    if weight.shape[1] > 1:
+        odd = weight.shape[1] % 2
+        pairs = torch.unflatten(F.pad(weight, (0, 0, 0, 0, 0, odd)), 1, (-1, 2))
+        sums = torch.maximum(pairs.clamp(min=0).sum(2), (-pairs).clamp(min=0).sum(2))
+        steps = torch.maximum(
+            steps, sums.flatten(1).amax(1) / (_PAIR - 1)
+        )  # each weight rounds up by half a step
+    return steps.clamp(min=1e-10)
+
+
+def _rounded(weight: Tensor, steps: Tensor) -> Tensor:
+    zeros = torch.zeros_like(steps, dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(weight, steps, zeros, 0, -_LARGEST, _LARGEST)

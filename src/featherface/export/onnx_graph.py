@@ -16,7 +16,7 @@ from featherface.export.options import Options
 from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, Decoded
 from featherface.model.network import FeatherFace
 
-_SMALL = 1024
+_SMALL = 256
 
 
 def build(model: FeatherFace, options: Options) -> onnx.ModelProto:
@@ -64,9 +64,12 @@ def _add_nms(graph: onnx.GraphProto, options: Options) -> None:
 
 
 def halve_weights(graph: onnx.GraphProto) -> None:
-    """Store large weights as float16; the runtime widens them once, when it loads the file."""
+    """Store weights as float16; the runtime widens them once, when it loads the file.
+
+    Vectors stay: biases are small, and the scales of int8 weights have to be constants where they are read.
+    """
     for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _SMALL:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2 or np.prod(tensor.dims) < _SMALL:
             continue
         name, wide = tensor.name, numpy_helper.to_array(tensor)
         tensor.CopyFrom(numpy_helper.from_array(wide.astype(np.float16), f"{name}_half"))

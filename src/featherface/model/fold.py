@@ -33,6 +33,22 @@ def folded(model: FeatherFace) -> FeatherFace:
     return copied
 
 
+def has_stand_ins(model: FeatherFace) -> bool:
+    """Whether batch norms stand in for folded ones, with means of 0 and variances of 1 in place of statistics.
+
+    `featherface.model.weights.unfolded` writes such networks. Trained with the statistics of batches they would be
+    another function at the first step. Fresh norms have no statistics either, but no shift that a conv's bias left.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    return any(_is_stand_in(norm) for norm in norms)
+
+
+def _is_stand_in(norm: nn.BatchNorm2d) -> bool:
+    assert norm.running_mean is not None and norm.running_var is not None
+    bare = not norm.running_mean.any() and bool((norm.running_var == 1).all())
+    return bare and bool(norm.bias.any())
+
+
 def _fold_sequential(block: nn.Sequential) -> None:
     for i in range(len(block) - 1):
         first, norm = block[i], block[i + 1]

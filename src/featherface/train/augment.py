@@ -110,8 +110,9 @@ def view_labels(labels: Labels, view: View, size: int, min_face: float) -> Label
     """The faces as the window shows them.
 
     A turned face keeps its width and height (a box round its turned corners would be too large). A face
-    whose centre lies outside the window is dropped, or ignored where over a third of it can be seen; one
-    whose longer side is under `min_face` pixels is ignored.
+    whose centre lies outside the window is dropped, or ignored where over a third of it can be seen or it takes a
+    third of the window; one whose longer side is under `min_face` pixels is ignored. What is ignored already stays so
+    as far as it reaches into the window.
     """
     if len(labels) == 0:
         return labels
@@ -123,10 +124,11 @@ def view_labels(labels: Labels, view: View, size: int, min_face: float) -> Label
     if view.flip:
         landmarks = landmarks[:, FLIPPED_POINTS]
     clipped = boxes.clip(0, size)
-    visible = np.prod(clipped[:, 2:] - clipped[:, :2], axis=1) / np.prod(2 * half, axis=1).clip(1e-6)
+    shown = np.prod(clipped[:, 2:] - clipped[:, :2], axis=1)
+    mostly = shown > np.minimum(np.prod(2 * half, axis=1).clip(1e-6), size**2) / 3
     inside = ((centres >= 0) & (centres < size)).all(1)
     ignored = labels.ignored | ~inside | (2 * half.max(1) < min_face)
-    seen = inside | (visible > 1 / 3)
+    seen = inside | mostly | (labels.ignored & (shown > 0))
     return Labels(clipped.astype(np.float32), landmarks.astype(np.float32), ignored).only(seen)
 
 

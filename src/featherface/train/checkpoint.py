@@ -18,8 +18,8 @@ from featherface.train.config import TrainConfig, to_dict
 CHECKPOINT = "checkpoint.pt"
 """What a run's state is called in its folder."""
 
-# What may differ between a run and its resumption.
-_FREE = {"output", "threads", "checkpoint_minutes", "validate_minutes", "validation", "validation_images"}
+# What may differ between a run and its resumption. Not the validation: the best so far is the best on that.
+_FREE = {"output", "threads", "checkpoint_minutes", "validate_minutes"}
 _FREE_DATA = {"cache_dir", "cache_gb", "workers"}
 
 

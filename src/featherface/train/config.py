@@ -165,7 +165,9 @@ class TrainConfig:
     ema: float = 0.998
     """Decay of the moving average of the weights that is validated and kept."""
     fold_batch_norm: bool = False
-    """Train with batch norm folded into the convs: a third more crops a second, for fine-tuning only."""
+    """Train with batch norm folded into the convs: a third more crops a second, for fine-tuning only.
+
+    Done in any case where the start's norms have no statistics, as in what such a training wrote."""
     freeze_stem: bool = False
     """Keep the backbone's first stage as it is up to stride 4."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -247,10 +249,11 @@ def _check_finite(where: str, values: Any) -> None:
     """ConfigError for a number that is none: TOML knows nan and inf."""
     for key in dataclasses.fields(values):
         value = getattr(values, key.name)
-        if dataclasses.is_dataclass(value):
-            _check_finite(f"{where}{key.name}.", value)
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{where}{key.name} = {value}: must be a finite number")
+        for part in value if isinstance(value, tuple) else (value,):
+            if dataclasses.is_dataclass(part):
+                _check_finite(f"{where}{key.name}.", part)
+            elif isinstance(part, float) and not math.isfinite(part):
+                raise ConfigError(f"{where}{key.name} = {value}: must be a finite number")
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import timedelta
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+_PATIENCE = timedelta(hours=6)
+"""The first process validates alone, on the processor, while the others wait for it."""
 
 
 def start() -> tuple[int, int]:
@@ -16,7 +20,8 @@ def start() -> tuple[int, int]:
     if processes > 1 and not torch.distributed.is_initialized():
         _stay_on_this_machine(processes)
         # Gradients live on the cards, the loss's counts on the processor: each kind of tensor has its backend.
-        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        torch.distributed.init_process_group(backend, timeout=_PATIENCE)
     return (torch.distributed.get_rank(), processes) if processes > 1 else (0, 1)
 
 

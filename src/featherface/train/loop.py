@@ -18,7 +18,7 @@ from torch.optim import AdamW
 
 from featherface.atomic import atomic_path, write_text
 from featherface.errors import TrainingError
-from featherface.model.fold import folded
+from featherface.model.fold import folded, has_stand_ins
 from featherface.model.network import FeatherFace
 from featherface.model.weights import save_weights, unfolded
 from featherface.train import distributed
@@ -87,11 +87,16 @@ class Trainer:
         self.after_step = after_step
         self.rank, self.processes = distributed.start()
         self.folder = Path(config.output) / config.name
-        self.model = (folded(model) if config.fold_batch_norm else model).train()
+        self.folds = config.fold_batch_norm or has_stand_ins(model)
+        if self.folds and not config.fold_batch_norm and self.rank == 0:
+            report(
+                "trained with batch norm folded (fold_batch_norm): the start's has no statistics of its own"
+            )
+        self.model = (folded(model) if self.folds else model).train()
         quicken(self.model)
         self.model.to(device=distributed.device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.freeze_stem:
-            self.model.backbone.stage1[:4].requires_grad_(False)
+            self.model.backbone.stage1[:4].requires_grad_(False).eval()
         self.average = moving_average(self.model, config.ema)
         self.optimizer = AdamW(_parameter_groups(self.model, config.weight_decay), lr=config.max_lr)
         self.make_task = make_task
@@ -189,10 +194,11 @@ class Trainer:
                 window = []
             if distributed.agreed(self._stop.is_set()) or ended:
                 return
-            if self.rank == 0 and now - saved > config.checkpoint_minutes * 60:
-                self._save()
+            due = bool(log and self.validate and now - validated > config.validate_minutes * 60)
+            if self.rank == 0 and (due or now - saved > config.checkpoint_minutes * 60):
+                self._save()  # before measuring, which may fail
                 saved = time.monotonic()
-            if log is not None and self.validate and now - validated > config.validate_minutes * 60:
+            if log is not None and due:
                 self._measure(log)
                 validated = time.monotonic()
             mark = time.monotonic()  # saving and validating are not training time
@@ -233,7 +239,7 @@ class Trainer:
         """On the processor, where it is measured and written from."""
         network = self.average.module
         assert isinstance(network, FeatherFace)
-        own = unfolded(network) if self.config.fold_batch_norm else copy.deepcopy(network)
+        own = unfolded(network) if self.folds else copy.deepcopy(network)
         return own.cpu().eval()
 
     def _measure(self, log: RunLog) -> dict[str, float]:
@@ -252,9 +258,9 @@ class Trainer:
     def _finish(self, log: RunLog | None, finished: bool) -> dict[str, float]:
         if log is None:
             return {}
-        measured = self._measure(log) if finished and self.validate else {}
         self._save()
         save_weights(self._averaged(), self.folder / "last.safetensors")
+        measured = self._measure(log) if finished and self.validate else {}
         state = "finished" if finished else "stopped; go on with --resume"
         self.report(
             f"{state} after {self.progress.step} steps, {self.progress.seconds / 60:.1f} min of training"
