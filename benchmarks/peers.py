@@ -16,8 +16,8 @@ from pathlib import Path
 
 from featherface.atomic import write_text
 from featherface.benchmark.run import machine
-from featherface.cli.evaluate import check_targets, writing
 from featherface.cli.progress import bar
+from featherface.cli.targets import check_targets, writing
 from featherface.errors import ConfigError, FeatherFaceError
 from featherface.evaluate.compare import EVALUATED, FOUND, Compared, compare, square
 from featherface.evaluate.compare_report import check_picture, draw, print_table, to_json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,18 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the target's folder (same suffix); on success it becomes the target.
 
     The folder is made when missing. On an exception the temporary file is removed and the target, if it
-    existed, is left as it was.
+    existed, is left as it was. A link stays a link, and its file becomes the new one; into a pipe or a device the
+    content is copied, because one cannot be renamed over.
     """
     path = Path(target)
+    if path.is_symlink():
+        path = path.resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, f"content{path.suffix}")
+            with Path(folder, f"content{path.suffix}").open("rb") as content, path.open("wb") as special:
+                shutil.copyfileobj(content, special)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -30,9 +40,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 text atomically."""
-    with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Write UTF-8 text atomically; of a file name that is not UTF-8 the odd bytes are written as escapes."""
+    write_bytes(target, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(target: str | os.PathLike[str], data: bytes) -> None:

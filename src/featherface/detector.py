@@ -92,7 +92,7 @@ class Detector:
         base = long_side / max(height, width) if long_side else 1.0
         passes = [found for scale in sizes for found in self._passes(picture, base * scale, flip, tile)]
         overview = overview_scale(width * base, height * base) if scales is None else None
-        if overview is None:
+        if overview is None or (tile is None and self._shrunk(width * base, height * base) <= overview):
             return self._merge(passes, width, height, agree)
         small = base * overview
         passes = [found.filter(_heights(found) * base <= _LARGEST_FACE) for found in passes]
@@ -136,6 +136,11 @@ class Detector:
         if flip:
             yield _fit(mirrored(look(np.ascontiguousarray(shown[:, ::-1]))), width, height)
 
+    def _shrunk(self, width: float, height: float) -> float:
+        """How much a network of fixed size sees a picture shrunk; 1 where it sees all of it."""
+        fixed = self.session.spec.input_size
+        return 1.0 if fixed is None else min(1.0, fixed[0] / height, fixed[1] / width)
+
     def _look(self, picture: Image) -> Detections:
         """One run of the network over the whole picture; candidates, not yet suppressed.
 
@@ -143,8 +148,7 @@ class Detector:
         """
         spec = self.session.spec
         height, width = picture.shape[:2]
-        if spec.input_size is not None and (height > spec.input_size[0] or width > spec.input_size[1]):
-            shrink = min(spec.input_size[0] / height, spec.input_size[1] / width)
+        if (shrink := self._shrunk(width, height)) < 1:
             fitting = resize(picture, max(1, int(width * shrink)), max(1, int(height * shrink)))
             return _fit(self._look(fitting), width, height)
         images = _scratch(input_shape(picture, spec.pad_multiple, spec.input_size))
@@ -158,10 +162,10 @@ class Detector:
             likely = likely[np.argpartition(-scores[likely], _MAX_CANDIDATES)[:_MAX_CANDIDATES]]
         priors = priors[likely]
         boxes = decode_boxes(box_deltas[likely], priors, spec.variances)
-        boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
         landmarks = decode_landmarks(landmark_deltas[likely], priors, spec.variances)
-        if not (np.isfinite(boxes).all() and np.isfinite(landmarks).all()):
+        if not all(np.isfinite(values).all() for values in (scores, boxes, landmarks)):
             raise ModelError(f"model {spec.name}: its output holds values that are not finite")
+        boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
         return Detections(boxes, scores[likely], landmarks, width, height).filter(min_size=1e-3)
 
     def _look_tiled(self, tile: int) -> Callable[[Image], Detections]:

@@ -49,7 +49,7 @@ def find_model(model: str | os.PathLike[str]) -> Path:
     text = os.fspath(model)
     if card := _card_of(text):
         return checked_file(card, f"{text}.onnx")
-    if Path(text).is_file():
+    if os.path.exists(text):  # noqa: PTH110 - pathlib's raises for names that cannot be looked at
         return Path(text)
     names = ", ".join(path.stem for path in sorted(WEIGHTS.glob("*.json")))
     raise ModelError(f"{text}: no such file, and no such model; there are {names or 'none'}")

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from featherface.cli.app import build_app
 from featherface.cli.inputs import expand
-from featherface.cli.media import VIDEO_SUFFIXES, refuse_overwriting, targets
+from featherface.cli.media import VIDEO_SUFFIXES, targets
+from featherface.cli.targets import refuse_overwriting
 from featherface.errors import ConfigError
 from featherface.images import IMAGE_SUFFIXES
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
 
+from featherface.benchmark import worker
 from featherface.benchmark.report import table
 from featherface.benchmark.run import Measured, Spread, Subject, measure, parse_picture_size, spread
-from featherface.errors import ConfigError, FeatherFaceError
+from featherface.errors import ConfigError, FeatherFaceError, ModelError
 from featherface.export.fingerprint import fingerprint
 from featherface.export.versions import versions
 from featherface.runtimes.card import card_path, sha256
+from featherface.runtimes.spec import ModelSpec
+from featherface.zoo import WEIGHTS
 
 
 @pytest.fixture
@@ -60,6 +64,9 @@ BAD = [
     pytest.param(["--threads", "0"], "--threads '0'", id="no threads"),
     pytest.param(["--repeats", "1"], "at least 2 repeats", id="one repeat has no spread"),
     pytest.param(["--formats", "caffe"], "no format 'caffe'", id="unknown format"),
+    pytest.param(
+        ["--models", str(WEIGHTS / "v2.onnx"), "--formats", "caffe"], "no format 'caffe'", id="also of a file"
+    ),
     pytest.param(["--formats", "onnx-int4"], "there are -fp16, -int8", id="unknown precision"),
     pytest.param(["--formats", "ncnn-bf16"], "only openvino computes in bf16", id="bf16 elsewhere"),
     pytest.param(["--formats", "onnx-int8"], "--calibration DIR", id="int8 without pictures"),
@@ -74,6 +81,26 @@ def test_what_cannot_be_measured_is_one_line(run, options, reason):
     outcome = run("benchmark", *options)
     assert outcome.code == 1
     assert reason in outcome.err.splitlines()[-1]
+
+
+def test_files_of_one_name_are_told_apart(run, stranger, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("featherface.benchmark.run.measure", lambda subjects, *_: seen.extend(subjects) or [])
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "stranger.onnx"
+    other.write_bytes(stranger.read_bytes())
+    run("benchmark", "--models", f"v2,{stranger},{other}", "--sizes", "64x96", "--threads", "1")
+    assert [subject.title for subject in seen] == ["v2 onnx", str(stranger), str(other)]
+
+
+def test_a_network_of_one_size_is_not_measured_at_another(tmp_path, monkeypatch):
+    spec = ModelSpec("fixed", (8, 16, 32), ((16, 32), (64, 128), (256, 512)), (0.1, 0.2), 32, (64, 64))
+    session = SimpleNamespace(spec=spec, run=lambda images: pytest.fail("run"))
+    monkeypatch.setattr(worker, "_session", lambda *_: session)
+    photo = Path(__file__).resolve().parents[2] / "examples" / "eileen_collins.jpg"
+    job = {"file": "a.tflite", "size": [320, 320], "threads": 1, "precision": None, "photo": str(photo)}
+    with pytest.raises(ModelError, match="takes 64x64 only"):
+        worker._prepare(job)
 
 
 @pytest.mark.parametrize("option", ["--json", "--picture"])

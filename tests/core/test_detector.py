@@ -14,6 +14,7 @@ from featherface import Detector, list_models
 from featherface.boxes import iou_matrix
 from featherface.detector import overview_scale
 from featherface.errors import ConfigError, FeatherFaceError, ImageError, ModelError
+from featherface.runtimes.spec import ModelSpec
 from featherface.zoo import WEIGHTS, find_model
 
 COLLINS = [180, 60, 272, 178]
@@ -237,3 +238,32 @@ def test_small_faces_are_the_first_looks_own(detector, examples):
     assert len(both) >= len(alone) > 10
     small = np.flatnonzero((alone.boxes[:, 3] - alone.boxes[:, 1]) < 60)
     assert iou_matrix(alone.boxes[small], both.boxes).max(1).min() > 0.95
+
+
+class Fixed:
+    """A network of one size that finds nothing, and says what it was shown."""
+
+    def __init__(self, value=0.0):
+        self.spec = ModelSpec(
+            "fixed", (8, 16, 32), ((16, 32), (64, 128), (256, 512)), (0.1, 0.2), 32, (64, 64)
+        )
+        self.shown, self.value = [], value
+
+    def run(self, images):
+        self.shown.append(images.copy())
+        count = 2 * sum((64 // stride) ** 2 for stride in (8, 16, 32))
+        scores = np.full((1, count), 0.9 if self.value else 0.0, np.float32)
+        return scores, np.full((1, count, 4), self.value, np.float32), np.zeros((1, count, 10), np.float32)
+
+
+def test_a_network_of_one_size_looks_once_at_a_tall_picture():
+    """It sees the picture shrunk anyway: a small copy would be the same again."""
+    session = Fixed()
+    Detector(session).detect(np.zeros((1200, 1600, 3), np.uint8))
+    assert len(session.shown) == 1
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan], ids=["infinite deltas", "not a number"])
+def test_outputs_that_are_no_numbers_are_an_error(value):
+    with pytest.raises(ModelError, match="not finite"):
+        Detector(Fixed(value)).detect(np.zeros((64, 64, 3), np.uint8))

@@ -73,6 +73,23 @@ def test_the_cpp_examples_divide_by_what_they_shrank_by(name, size, plain, tmp_p
     assert ("cv::resize" in text) == (size is not None)
 
 
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [
+        pytest.param((320, 416), "priors = 5460;", id="one size"),
+        pytest.param(
+            None,
+            "priors = size_t(2) * ((rows / 8) * (columns / 8) + (rows / 16) * (columns / 16) + (rows / 32)",
+            id="any size: the picture's, not a default's",
+        ),
+    ],
+)
+def test_the_decoded_cpp_example_reads_as_many_priors_as_there_are(size, count, plain, tmp_path):
+    kind = find_format("torchscript")
+    options = Options(kind, input_size=size, with_decode=True)
+    assert count in write_snippet(tmp_path / "v2.pt", options, plain.config).read_text()
+
+
 def _flags_of(name, tmp_path):
     """What the compiler needs for this runtime, or None when it is not installed."""
     if name == "torchscript":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -63,7 +62,10 @@ def _prepare(job: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[], Any] 
         if not job["file"].endswith(".onnx") or _is_ours(Path(job["file"])):
             raise
         return _foreign(job, picture), None, {"faces": None}
-    images = to_input(picture, session.spec.pad_multiple, session.spec.input_size)
+    multiple, fixed = session.spec.pad_multiple, session.spec.input_size
+    images = to_input(picture, multiple)
+    if fixed is not None and images.shape[2:] != fixed:
+        raise ModelError(f"takes {fixed[0]}x{fixed[1]} only")
     detector = Detector(session)
     faces = len(detector.detect(picture))
     return lambda: session.run(images), lambda: detector.detect(picture), {"faces": faces}
@@ -118,6 +120,8 @@ def _peak_mb() -> float:
     if status.exists():
         held = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(held.split()[1]) / 1024
+    import resource  # which Windows lacks
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 

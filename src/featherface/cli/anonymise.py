@@ -125,7 +125,8 @@ def anonymise(
     from featherface.anonymise import Style, load_cover
     from featherface.anonymise.look import THRESHOLD
     from featherface.cli.inputs import expand
-    from featherface.cli.media import VIDEO_SUFFIXES, refuse_overwriting, targets, tidy_when_stopped
+    from featherface.cli.media import VIDEO_SUFFIXES, targets, tidy_when_stopped
+    from featherface.cli.targets import refuse_overwriting
     from featherface.detector import Detector
     from featherface.images import IMAGE_SUFFIXES
 
@@ -223,7 +224,7 @@ def checked(path: str, target: Path, hidden: int, seen: Check) -> Outcome:
 
 def _guarded(target: Path, originals: Sequence[Path], overwrite: bool) -> Path:
     """The target, unless it is one of the inputs or, without `overwrite`, there already."""
-    from featherface.cli.media import same_file
+    from featherface.cli.targets import same_file
 
     if any(same_file(target, original) for original in originals):
         raise FeatherFaceError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import Annotated
 
@@ -53,6 +54,9 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Entry point of the `featherface` script."""
+    for console in (sys.stdout, sys.stderr):
+        if isinstance(console, io.TextIOWrapper):
+            console.reconfigure(errors="backslashreplace")  # names of files need not fit its encoding
     try:
         build_app()(standalone_mode=True)
     except FeatherFaceError as error:

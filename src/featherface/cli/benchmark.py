@@ -73,7 +73,9 @@ def benchmark(
             for subject in _subjects(model, form, size, counts, work or Path(temporary), calibration)
         ]
         subjects = list({(s.file, s.size, s.threads, s.precision): s for s in subjects}.values())
-        results = measure(subjects, photo, repeats, warm_up, lambda line: typer.echo(line, err=True))
+        results = measure(
+            _told_apart(subjects), photo, repeats, warm_up, lambda line: typer.echo(line, err=True)
+        )
     about = to_json([])["machine"]
     load = f", load {about['load_average']}" if about["load_average"] is not None else ""
     typer.echo(f"{about['cpu']}, {about['cores']} cores, {' '.join(about['instructions'])}{load}")
@@ -91,10 +93,12 @@ def _subjects(
 ) -> list[Subject]:
     """A file as it is; a shipped model in the format asked for, exported first where it has to be."""
     from featherface.benchmark.run import Subject, parse_picture_size
+    from featherface.export.options import find_format
 
     height, width = parse_picture_size(size)
     kind, _, precision = form.partition("-")
     hint = precision if precision == "bf16" else None
+    find_format(kind)
     if hint and kind != "openvino":
         raise ConfigError(f"format {form!r}: only openvino computes in bf16 when told to")
     if Path(model).suffix in _WEIGHTS:
@@ -103,6 +107,8 @@ def _subjects(
     if Path(model).suffix:
         if not Path(model).is_file():
             raise ModelError(f"{model}: no such file")
+        if hint and Path(model).suffix == ".xml":
+            return [Subject(f"{Path(model).name} {form}", Path(model), size, count, hint) for count in counts]
         return [Subject(Path(model).name, Path(model), size, count) for count in counts]
     if form == "onnx":
         from featherface.zoo import find_model
@@ -111,6 +117,14 @@ def _subjects(
     else:
         file = _exported(model, kind, "" if hint else precision, (height, width), work, calibration)
     return [Subject(f"{model} {form}", file, size, count, hint) for count in counts]
+
+
+def _told_apart(subjects: list[Subject]) -> list[Subject]:
+    """Files of one name in different folders by their whole paths."""
+    files: dict[str, set[Path]] = {}
+    for subject in subjects:
+        files.setdefault(subject.title, set()).add(subject.file)
+    return [replace(s, title=str(s.file)) if len(files[s.title]) > 1 else s for s in subjects]
 
 
 def _exported(

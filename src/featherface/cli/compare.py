@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from featherface.cli.evaluate import check_targets, writing
 from featherface.cli.progress import bar
+from featherface.cli.targets import check_targets, writing
 from featherface.errors import ConfigError
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +62,11 @@ def detect(
         str | None, typer.Option(help="Write JSON; - for standard output.", rich_help_panel=_OUTPUTS)
     ] = None,
     csv: Annotated[
-        str | None, typer.Option(help="Write CSV, a row a face.", rich_help_panel=_OUTPUTS)
+        str | None, typer.Option(help="Write CSV, a row a face; likewise.", rich_help_panel=_OUTPUTS)
     ] = None,
-    coco: Annotated[str | None, typer.Option(help="Write COCO JSON.", rich_help_panel=_OUTPUTS)] = None,
+    coco: Annotated[
+        str | None, typer.Option(help="Write COCO JSON; likewise.", rich_help_panel=_OUTPUTS)
+    ] = None,
     long_side: LongSide = None,
     scales: Scales = "auto",
     flip: Flip = False,
@@ -73,13 +75,15 @@ def detect(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No table, no progress bar.")] = False,
 ) -> None:
     """Find the faces in photos. Exit code 0 only when every input could be read."""
-    from featherface.cli.inputs import expand
+    from featherface.cli.inputs import STDIN, expand
     from featherface.cli.outputs import Result, table, write_coco, write_csv, write_json
     from featherface.detector import Detector
 
     look = _Look(scales_or_auto(scales), flip, long_side, tile, save, crops)
     detector = Detector(model, score_threshold, iou_threshold, max_detections, threads)
     found = expand(inputs)
+    outputs = {"--json": json, "--csv": csv, "--coco": coco}
+    _refuse_overwriting(found, look, outputs)
     results: list[Result] = []
     try:
         with _progress(len(found), quiet) as (advance, say):
@@ -89,23 +93,24 @@ def detect(
                 except ConfigError:
                     raise
                 except (FeatherFaceError, MemoryError) as error:
-                    line = str(error) or f"{item.path}: not enough memory"
+                    line = str(error) or "not enough memory"
+                    named = item.path in line or item.path == STDIN
+                    line = line if named else f"{item.path}: {line}"
                     say(f"featherface: {line}")
                     results.append(Result(item.path, None, line))
                 advance()
     finally:
         # Also after an interruption: what was found is not lost.
-        for target, write in ((json, write_json), (csv, write_csv), (coco, write_coco)):
-            if target is not None and results:
-                _write(write, target, results)
-    if not quiet and json != "-":
+        if results:
+            _write(results, [(json, write_json), (csv, write_csv), (coco, write_coco)])
+    if not quiet and "-" not in outputs.values():
         typer.echo(table(results))
     if any(result.error for result in results):
         raise typer.Exit(1)
 
 
 def _one(detector: Detector, item: Input, look: _Look) -> Result:
-    from featherface.cli.outputs import Result, save_crops, save_picture
+    from featherface.cli.outputs import Result, save_crops, save_picture, saved_as
     from featherface.images import read_image
 
     source = item.source()
@@ -114,9 +119,9 @@ def _one(detector: Detector, item: Input, look: _Look) -> Result:
         picture, scales=look.scales, flip=look.flip, long_side=look.long_side, tile=look.tile
     )
     if look.save is not None:
-        save_picture(look.save, item.output, found.draw(picture))
+        save_picture(saved_as(look.save, item.output), found.draw(picture))
     if look.crops is not None:
-        save_crops(look.crops, item.output, found.crops(picture))
+        save_crops(look.crops, item.stem, found.crops(picture))
     return Result(item.path, found)
 
 
@@ -127,11 +132,37 @@ def read_stdin(data: bytes) -> Image:
     return decode_image(data, "standard input")
 
 
-def _write(write: Callable[[str, list[Result]], None], target: str, results: list[Result]) -> None:
-    try:
-        write(target, results)
-    except OSError as error:
-        raise FeatherFaceError(f"{target}: cannot be written ({error.strerror})") from error
+def _refuse_overwriting(found: list[Input], look: _Look, outputs: Mapping[str, str | None]) -> None:
+    """ConfigError where a result would be written over a picture that is looked at, or over another result."""
+    from featherface.cli.outputs import crop_of, saved_as
+    from featherface.cli.targets import check_targets, refuse_overwriting
+
+    refuse_overwriting(outputs, [item.path for item in found])
+    check_targets(*(Path(text) for text in outputs.values() if text), folders=(look.save, look.crops))
+    pictures = {Path(item.path).resolve() for item in found if item.error is None}
+    if look.save is not None:
+        for item in found:
+            if (target := saved_as(look.save, item.output)).resolve() in pictures:
+                raise ConfigError(f"--save {look.save}: {target} is an input, which is never overwritten")
+    if look.crops is not None:
+        stems = {(look.crops / item.stem).resolve() for item in found}
+        if hit := next((picture for picture in pictures if crop_of(picture) in stems), None):
+            raise ConfigError(f"--crops {look.crops}: {hit} is an input, which is never overwritten")
+
+
+def _write(
+    results: list[Result], writers: Sequence[tuple[str | None, Callable[[str, list[Result]], None]]]
+) -> None:
+    """Each of the files, also when another cannot be written, which is then said."""
+    failed = []
+    for target, write in writers:
+        try:
+            if target is not None:
+                write(target, results)
+        except OSError as error:
+            failed.append(f"{target}: cannot be written ({error.strerror})")
+    if failed:
+        raise FeatherFaceError("; ".join(failed))
 
 
 @contextmanager

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_module
-import os
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +13,7 @@ import typer
 
 from featherface.atomic import write_text
 from featherface.cli.progress import bar
+from featherface.cli.targets import check_targets, writing
 from featherface.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -153,28 +152,6 @@ def _check_options(
         raise ConfigError("--curves are drawn in the report; name its folder with --report")
 
 
-def check_targets(*files: Path | None, folders: Iterable[Path | None] = ()) -> None:
-    """ConfigError, before the work, for places that could not be written after it."""
-    for folder in folders:
-        if folder is not None:
-            if folder.exists() and not folder.is_dir():
-                raise ConfigError(f"{folder}: a file, not a folder to write into")
-            _check_place(folder, folder)
-    for file in files:
-        if file is not None:
-            if file.is_dir():
-                raise ConfigError(f"{file}: a folder, not a file to write")
-            _check_place(file, file.parent)
-
-
-def _check_place(target: Path, folder: Path) -> None:
-    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not above.is_dir():
-        raise ConfigError(f"{target}: cannot be written ({above} is a file)")
-    if not os.access(above, os.W_OK):
-        raise ConfigError(f"{target}: cannot be written (no right to write into {above})")
-
-
 def _public_curves(report: Path | None, curves: Path | None) -> PublicCurves | None:
     if report is not None and find_spec("matplotlib") is None:
         raise MissingExtraError("matplotlib", "evaluate")
@@ -212,15 +189,6 @@ def _open(model: str, how: Protocol) -> Session:
     session = open_session(find_model(model), threads=1)
     how.check_fits(model, session.spec.input_size)
     return session
-
-
-@contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Say in one line that something cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"{target}: cannot be written ({error.strerror or error})") from error
 
 
 def _report(

@@ -45,7 +45,9 @@ def export(
     iou_threshold: Annotated[
         float, typer.Option(help="Boxes that overlap more are one face; likewise.")
     ] = 0.4,
-    max_detections: Annotated[int, typer.Option(help="Most faces that come out; likewise.")] = 750,
+    max_detections: Annotated[
+        int, typer.Option(help="Most faces that come out; built in by --with-nms, else told in the JSON.")
+    ] = 750,
     fp16: Annotated[bool, typer.Option("--fp16", help="Half-size weights.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Quantize.", rich_help_panel=_INT8)] = False,
     calibration: Annotated[
@@ -77,7 +79,7 @@ def export(
     from featherface.export.options import DEFAULT_SIZE, Options, find_format, parse_size
 
     kind = find_format(format)
-    if fp16 and int8:
+    if fp16 and (int8 or sensitivity):
         raise ConfigError("--fp16 and --int8 exclude each other")
     size = parse_size(input_size) if input_size else None if kind.dynamic else DEFAULT_SIZE
     options = Options(
@@ -99,12 +101,14 @@ def export(
     if output is None:
         raise ConfigError("--output DIR: the folder for the files")
     name, network = load_model(model)
+    from featherface.cli.media import tidy_when_stopped
     from featherface.export.check import PHOTO
     from featherface.export.export import export_model
 
-    done = export_model(
-        network, name, output, options, photos or (PHOTO,), lambda line: typer.echo(line, err=True)
-    )
+    with tidy_when_stopped():
+        done = export_model(
+            network, name, output, options, photos or (PHOTO,), lambda line: typer.echo(line, err=True)
+        )
     found = done.parity
     typer.echo(f"{done.model}: {done.size / 1e6:.2f} MB")
     differences = ", ".join(f"{key} {value:.1e}" for key, value in found.max_difference.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,22 +22,29 @@ class Input:
     path: str
     """As the user named it; `-` is standard input."""
     output: Path
-    """Relative name for what is written about it, unique among the inputs."""
+    """Relative name for what is written about it, unique among the inputs, in whatever case of letters."""
+    stem: Path
+    """The same without a suffix, and unique without it."""
     error: FeatherFaceError | None = None
 
     def source(self) -> Path | bytes:
         """What `Detector.detect` takes."""
         if self.error is not None:
             raise self.error
-        return sys.stdin.buffer.read() if self.path == STDIN else Path(self.path)
+        if self.path != STDIN:
+            return Path(self.path)
+        if sys.stdin is None:
+            raise ImageError("standard input: is closed")
+        return sys.stdin.buffer.read()
 
 
 def expand(names: Sequence[str], suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Input]:
     """Files, folders (recursively, files with these suffixes), globs and `-`; one Input a picture, none twice
     under one name."""
-    taken: set[Path] = set()
+    taken: set[str] = set()
+    stems: set[str] = set()
     return [
-        Input(path, _unique(output, taken), error)
+        Input(path, _unique(output, taken), _unique(output.with_suffix(""), stems), error)
         for name in names
         for path, output, error in _expand_one(name, suffixes)
     ]
@@ -46,13 +54,13 @@ def _expand_one(name: str, suffixes: Collection[str]) -> Iterator[tuple[str, Pat
     path = Path(name)
     if name == STDIN:
         yield name, Path("stdin.png"), None
-    elif path.is_dir():
+    elif os.path.isdir(name):  # noqa: PTH112 - pathlib's raises for names that cannot be looked at
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
         for picture in found:
             yield str(picture), picture.relative_to(path), None
         if not found:
-            yield name, Path(path.name), ImageError(f"{name}: a folder without pictures")
-    elif not path.exists() and glob.has_magic(name):
+            yield name, Path(path.name or "none"), ImageError(f"{name}: a folder without pictures")
+    elif not os.path.exists(name) and glob.has_magic(name):  # noqa: PTH110
         matches = sorted(m for m in glob.glob(name, recursive=True) if Path(m).is_file())  # noqa: PTH207
         for match in matches:
             yield match, Path(Path(match).name), None
@@ -63,10 +71,10 @@ def _expand_one(name: str, suffixes: Collection[str]) -> Iterator[tuple[str, Pat
         yield name, Path(path.name), None
 
 
-def _unique(output: Path, taken: set[Path]) -> Path:
+def _unique(output: Path, taken: set[str]) -> Path:
     candidate, number = output, 2
-    while candidate in taken:
+    while str(candidate).casefold() in taken:
         candidate = output.with_name(f"{output.stem}-{number}{output.suffix}")
         number += 1
-    taken.add(candidate)
+    taken.add(str(candidate).casefold())
     return candidate

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featherface.errors import ConfigError, MissingExtraError
+from featherface.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from featherface.cli.inputs import Input
@@ -60,32 +60,6 @@ def targets(save: Path, inputs: Sequence[Input]) -> list[Path]:
         taken.add(str(candidate).casefold())
         result.append(save / candidate)
     return result
-
-
-def refuse_overwriting(outputs: Mapping[str, str | Path | None], inputs: Iterable[str | Path]) -> None:
-    """Raises ConfigError when an output is one of the inputs, or a folder, or when two outputs are one file.
-
-    `outputs` has what each option names; `-` is standard output. Before anything is written, because then it
-    would be too late.
-    """
-    named = [(option, Path(path)) for option, path in outputs.items() if path is not None]
-    read = [Path(path) for path in inputs]
-    for number, (option, path) in enumerate(named):
-        if str(path) != "-" and any(same_file(path, other) for other in read):
-            raise ConfigError(f"{option} {path}: is an input, which is never overwritten")
-        if path.is_dir():
-            raise ConfigError(f"{option} {path}: is a folder, not a file")
-        for other_option, other in named[:number]:
-            if same_file(path, other):
-                raise ConfigError(f"{option} {path}: {other_option} names the same file")
-
-
-def same_file(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, which need not exist."""
-    try:
-        return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
-    except OSError:
-        return False  # what is wrong with the path is said by what reads or writes it
 
 
 @contextmanager

@@ -64,10 +64,7 @@ def table(results: Sequence[Result]) -> str:
 def write_json(target: str, results: Sequence[Result]) -> None:
     """The documented JSON, to a file or, for `-`, to standard output."""
     text = json.dumps({"images": [r.to_dict() for r in results]}, indent=1, ensure_ascii=False)
-    if target == "-":
-        sys.stdout.write(text + "\n")
-    else:
-        write_text(target, text + "\n")
+    _write(target, text + "\n")
 
 
 def write_csv(target: str, results: Sequence[Result]) -> None:
@@ -80,7 +77,7 @@ def write_csv(target: str, results: Sequence[Result]) -> None:
         for i, face in enumerate(result.found.to_dict() if result.found else [], 1):
             flat = [value for point in face["landmarks"] for value in point]
             writer.writerow([result.path, i, face["score"], *face["box"], *flat])
-    write_text(target, buffer.getvalue())
+    _write(target, buffer.getvalue())
 
 
 def write_coco(target: str, results: Sequence[Result]) -> None:
@@ -108,21 +105,40 @@ def write_coco(target: str, results: Sequence[Result]) -> None:
             )
     category = {"id": 1, "name": "face", "keypoints": list(_POINTS), "skeleton": []}
     content = {"images": images, "annotations": annotations, "categories": [category]}
-    write_text(target, json.dumps(content, ensure_ascii=False) + "\n")
+    _write(target, json.dumps(content, ensure_ascii=False) + "\n")
 
 
-def save_picture(folder: Path, output: Path, picture: Image) -> None:
-    """Write a picture under its relative name; formats that cannot be written become PNG."""
-    suffix = output.suffix.lower()
-    if suffix not in _WRITABLE:
-        output, suffix = output.with_name(output.name + ".png"), ".png"
-    _guard(folder / output, encode_image(picture, suffix))
+def saved_as(folder: Path, output: Path) -> Path:
+    """Where a picture of this relative name is saved; formats that cannot be written become PNG."""
+    plain = output.suffix.lower() in _WRITABLE
+    return folder / (output if plain else output.with_name(output.name + ".png"))
 
 
-def save_crops(folder: Path, output: Path, crops: Sequence[Image]) -> None:
-    """Write the aligned faces of one picture, best first: `<name>-1.png`, `<name>-2.png`, ..."""
+def save_picture(target: Path, picture: Image) -> None:
+    """Write a picture where `saved_as` says."""
+    _guard(target, encode_image(picture, target.suffix.lower()))
+
+
+def save_crops(folder: Path, stem: Path, crops: Sequence[Image]) -> None:
+    """Write the aligned faces of one picture, best first: `<stem>-1.png`, `<stem>-2.png`, ..."""
     for i, crop in enumerate(crops, 1):
-        _guard(folder / output.with_name(f"{output.stem}-{i}.png"), encode_image(crop, ".png"))
+        _guard(folder / stem.with_name(f"{stem.name}-{i}.png"), encode_image(crop, ".png"))
+
+
+def crop_of(path: Path) -> Path | None:
+    """The stem of the picture whose crop a file of this name would be."""
+    name, dash, number = path.stem.rpartition("-")
+    return path.with_name(name) if name and dash and number.isdecimal() and path.suffix == ".png" else None
+
+
+def _write(target: str, text: str) -> None:
+    """To a file or, for `-`, to standard output, in UTF-8 whatever the console's encoding is."""
+    if target != "-":
+        write_text(target, text)
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.flush()
 
 
 def _counted(number: int, noun: str) -> str:

@@ -106,8 +106,9 @@ def compare(
     parity.mean_score_difference = apart.value
     if needs_faces and not parity.faces:
         raise ModelError(
-            f"torch finds no faces on {', '.join(str(p) for p in photos)}, so {where} could not be checked; nothing "
-            "was written: name photos with faces, or take a larger input size"
+            f"torch finds no faces of a score over {_asked(options, limits):.2f} on "
+            f"{', '.join(str(p) for p in photos)}, so {where} could not be checked; nothing was written: name photos "
+            "with faces, take a larger input size, or a lower score threshold"
         )
     _judge(parity, limits, values)
     return parity
@@ -176,9 +177,7 @@ def _count_faces(
 ) -> None:
     """Add one picture's faces: torch's, those of the file that match them, those that match none."""
     options = reference.options
-    threshold = options.score_threshold if options.with_nms else SEEN
-    # The file drops what is under its threshold, so a face that is by rounding must not be asked for.
-    asked = threshold + (limits.scores or _LIKELY) if options.with_nms else threshold
+    threshold, asked = options.score_threshold if options.with_nms else SEEN, _asked(options, limits)
     all_of_torch = reference.faces(expected, images, _STILL_SEEN * threshold)
     wanted = all_of_torch.over(asked)
     there = Faces.of(found) if options.with_nms else reference.faces(found, images, _STILL_SEEN * threshold)
@@ -202,6 +201,14 @@ def _count_faces(
             apart.add(np.abs(there.scores[ours : ours + 1] - wanted.scores[theirs]))
     sure = there.over(threshold)
     parity.extra_faces += len(sure) - len(_pairs(sure, all_of_torch))
+
+
+def _asked(options: Options, limits: Limits) -> float:
+    """The least score of a face that the file must have.
+
+    It drops what is under its threshold, so a face that is by rounding must not be asked for.
+    """
+    return options.score_threshold + (limits.scores or _LIKELY) if options.with_nms else SEEN
 
 
 def _pairs(ours: Faces, theirs: Faces) -> list[tuple[int, int, float]]:

@@ -36,6 +36,7 @@ def write_snippet(path: Path, options: Options, config: ModelConfig) -> Path:
 
 def _values(path: Path, options: Options, config: ModelConfig) -> dict[str, object]:
     height, width = options.input_size or DEFAULT_SIZE
+    each = len(config.prior_sizes[0])
     sizes = [", ".join(str(side) for side in level) for level in config.prior_sizes]
     cells = sum((height // s) * (width // s) for s in config.strides)
     return {
@@ -43,7 +44,7 @@ def _values(path: Path, options: Options, config: ModelConfig) -> dict[str, obje
         "BIN": path.with_suffix(".bin").name,
         "HEIGHT": height,
         "WIDTH": width,
-        "PRIORS": cells * len(config.prior_sizes[0]),
+        "PRIORS": cells * each if options.input_size else _counted(config.strides, each),
         "SCORE": options.score_threshold,
         "IOU": options.iou_threshold,
         "STRIDES": ", ".join(str(stride) for stride in config.strides),
@@ -54,3 +55,8 @@ def _values(path: Path, options: Options, config: ModelConfig) -> dict[str, obje
         "LOG_SIZE": config.variances[1],
         "BOXES": "boxes" if options.decodes else "box_deltas",
     }
+
+
+def _counted(strides: tuple[int, ...], each: int) -> str:
+    """The number of priors of a picture whose rows and columns are known when the example runs."""
+    return f"size_t({each}) * ({' + '.join(f'(rows / {s}) * (columns / {s})' for s in strides)})"
