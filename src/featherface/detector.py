@@ -160,11 +160,13 @@ class Detector:
         likely = np.flatnonzero(scores >= self.score_threshold)
         if len(likely) > _MAX_CANDIDATES:
             likely = likely[np.argpartition(-scores[likely], _MAX_CANDIDATES)[:_MAX_CANDIDATES]]
-        priors = priors[likely]
-        boxes = decode_boxes(box_deltas[likely], priors, spec.variances)
-        landmarks = decode_landmarks(landmark_deltas[likely], priors, spec.variances)
-        if not all(np.isfinite(values).all() for values in (scores, boxes, landmarks)):
+        priors, box_deltas, landmark_deltas = priors[likely], box_deltas[likely], landmark_deltas[likely]
+        if not all(np.isfinite(values).all() for values in (scores, box_deltas, landmark_deltas)):
             raise ModelError(f"model {spec.name}: its output holds values that are not finite")
+        # A network that is hardly trained may ask for boxes beyond all numbers: they end at the picture's border.
+        with np.errstate(over="ignore"):
+            boxes = decode_boxes(box_deltas, priors, spec.variances)
+        landmarks = decode_landmarks(landmark_deltas, priors, spec.variances)
         boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
         return Detections(boxes, scores[likely], landmarks, width, height).filter(min_size=1e-3)
 

@@ -263,6 +263,12 @@ def test_a_network_of_one_size_looks_once_at_a_tall_picture():
     assert len(session.shown) == 1
 
 
+def test_boxes_beyond_all_numbers_end_at_the_border():
+    """As a network asks for that is hardly trained: its validation must not end the training."""
+    found = Detector(Fixed(1e4)).detect(np.zeros((64, 64, 3), np.uint8))
+    assert len(found) and np.isfinite(found.boxes).all() and found.boxes.max() <= 64
+
+
 @pytest.mark.parametrize("value", [np.inf, np.nan], ids=["infinite deltas", "not a number"])
 def test_outputs_that_are_no_numbers_are_an_error(value):
     with pytest.raises(ModelError, match="not finite"):

@@ -14,7 +14,8 @@ const FOUR_BYTES = 5;
 /** Every shipped model that has a card, V2 first, with the bytes of its ONNX file. */
 export function readModels(weights: string): { entry: ModelEntry; content: Buffer }[] {
   const names = readdirSync(weights)
-    .filter((file) => file.endsWith(".json") && existsSync(join(weights, file.replace(/json$/, "onnx"))))
+    // Each network once: its int8 file is for where kilobytes count.
+    .filter((file) => file.endsWith(".json") && !file.endsWith("_int8.json") && existsSync(join(weights, file.replace(/json$/, "onnx"))))
     .map((file) => file.slice(0, -".json".length));
   if (names.length === 0) throw new Error(`${weights}: holds no model`);
   names.sort((a, b) => Number(b === "v2") - Number(a === "v2") || a.localeCompare(b));
