@@ -44,7 +44,7 @@ def expand(names: Sequence[str], suffixes: Collection[str] = IMAGE_SUFFIXES) -> 
     taken: set[str] = set()
     stems: set[str] = set()
     return [
-        Input(path, _unique(output, taken), _unique(output.with_suffix(""), stems), error)
+        Input(path, unique(output, taken), unique(output.with_suffix(""), stems), error)
         for name in names
         for path, output, error in _expand_one(name, suffixes)
     ]
@@ -71,7 +71,8 @@ def _expand_one(name: str, suffixes: Collection[str]) -> Iterator[tuple[str, Pat
         yield name, Path(path.name), None
 
 
-def _unique(output: Path, taken: set[str]) -> Path:
+def unique(output: Path, taken: set[str]) -> Path:
+    """The name, or one with a number where it is taken already, in whatever case of letters; taken from now on."""
     candidate, number = output, 2
     while str(candidate).casefold() in taken:
         candidate = output.with_name(f"{output.stem}-{number}{output.suffix}")

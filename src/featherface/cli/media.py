@@ -49,17 +49,10 @@ def targets(save: Path, inputs: Sequence[Input]) -> list[Path]:
     A format that cannot be written gets the suffix of one that can, so that only here is it known which names
     are taken.
     """
+    from featherface.cli.inputs import unique
+
     taken: set[str] = set()
-    result = []
-    for item in inputs:
-        output = _with_writable_suffix(item.output)
-        candidate, number = output, 2
-        while str(candidate).casefold() in taken:
-            candidate = output.with_name(f"{output.stem}-{number}{output.suffix}")
-            number += 1
-        taken.add(str(candidate).casefold())
-        result.append(save / candidate)
-    return result
+    return [save / unique(_with_writable_suffix(item.output), taken) for item in inputs]
 
 
 @contextmanager
