@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from featherface.export.calibration import find_pictures
@@ -21,7 +22,8 @@ def fingerprint(model: FeatherFace, options: Options) -> str:
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     if options.calibration is not None:
         for picture in find_pictures(options.calibration, options.calibration_images):
-            digest.update(picture.read_bytes())
+            with suppress(OSError):  # nothing is calibrated on a picture that cannot be read
+                digest.update(picture.read_bytes())
     return digest.hexdigest()
 
 

@@ -32,7 +32,7 @@ def checked_spec(model: Path) -> ModelSpec:
         size = values["input"]["size"]
         fixed = None if size is None else (int(size[0]), int(size[1]))
     except OSError as error:
-        if not model.is_file():
+        if isinstance(error, FileNotFoundError) and not model.is_file():
             raise ModelError(f"{model}: no such file") from error
         raise ModelError(
             f"{path}: {(error.strerror or str(error)).lower()}; `featherface export` writes it beside the model"
@@ -60,7 +60,11 @@ def sha256(path: Path) -> str:
 
 
 def _check(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file; it belongs to the model")
-    if sha256(path) != expected:
+    try:
+        found = sha256(path)
+    except OSError as error:
+        gone = isinstance(error, FileNotFoundError)
+        why = "no such file" if gone else (error.strerror or str(error)).lower()
+        raise ModelError(f"{path}: {why}; it belongs to the model") from error
+    if found != expected:
         raise ModelError(f"{path}: does not match the sha256 in its JSON; it was changed or cut short")
