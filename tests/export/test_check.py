@@ -139,7 +139,9 @@ def test_what_does_not_drift_passes(options, change, v2, examples):
 def test_photos_without_faces_check_nothing_and_that_is_said(v2, tmp_path):
     photo = tmp_path / "grey.png"
     cv2.imwrite(str(photo), np.full((200, 300, 3), 90, np.uint8))
-    with pytest.raises(ModelError, match=r"torch finds no faces of a score over 0.50 on .*grey.png, so ONNX Runtime"):
+    with pytest.raises(
+        ModelError, match=r"torch finds no faces of a score over 0.50 on .*grey.png, so ONNX Runtime"
+    ):
         export_model(v2, "v2", tmp_path / "out", _options(), [photo])
     assert list((tmp_path / "out").iterdir()) == []
 
