@@ -23,8 +23,9 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         path = path.resolve()
     if path.exists() and not path.is_file() and not path.is_dir():
         with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder, f"content{path.suffix}")
-            with Path(folder, f"content{path.suffix}").open("rb") as content, path.open("wb") as special:
+            temporary = Path(folder, f"content{path.suffix}")
+            yield temporary
+            with temporary.open("rb") as content, path.open("wb") as special:
                 shutil.copyfileobj(content, special)
         return
     path.parent.mkdir(parents=True, exist_ok=True)

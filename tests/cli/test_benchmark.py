@@ -12,6 +12,7 @@ import pytest
 from featherface.benchmark import worker
 from featherface.benchmark.report import table
 from featherface.benchmark.run import Measured, Spread, Subject, measure, parse_picture_size, spread
+from featherface.cli.benchmark import _told_apart
 from featherface.errors import ConfigError, FeatherFaceError, ModelError
 from featherface.export.fingerprint import fingerprint
 from featherface.export.versions import versions
@@ -91,6 +92,12 @@ def test_files_of_one_name_are_told_apart(run, stranger, tmp_path, monkeypatch):
     other.write_bytes(stranger.read_bytes())
     run("benchmark", "--models", f"v2,{stranger},{other}", "--sizes", "64x96", "--threads", "1")
     assert [subject.title for subject in seen] == ["v2 onnx", str(stranger), str(other)]
+
+
+def test_files_of_two_sizes_keep_their_title():
+    """A runtime of fixed size has a file for each: rows of one model, not two models."""
+    subjects = [Subject("v2 litert", Path(f"v2-{side}.tflite"), side, 1) for side in ("320", "640")]
+    assert [subject.title for subject in _told_apart(subjects)] == ["v2 litert", "v2 litert"]
 
 
 def test_a_network_of_one_size_is_not_measured_at_another(tmp_path, monkeypatch):

@@ -248,7 +248,7 @@ def test_an_unknown_event_is_named(run, wider, predicted):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        pytest.param(["--split", "test"], "--split test: ", id="unknown split"),
+        pytest.param(["--split", "test"], "has no such sub-folder", id="unknown split"),
         pytest.param(["--predictions", "nowhere"], "nowhere: no such folder", id="no predictions"),
         pytest.param(["--protocol", "best"], "'best'", id="unknown protocol"),
         pytest.param(["--protocol", "vga", "--long-side", "320"], "leave --protocol out", id="two protocols"),

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from featherface.export.onnx import export_onnx
 from featherface.train.config import TrainConfig, load_config
+from featherface.train.stage import run_stage
 
 RECIPE = """
 name = "tiny"
@@ -56,3 +58,15 @@ def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tiny_set: Path, tmp_path: Path) -> TrainConfig:
     """The recipe, writing into this test's own folder."""
     return load_config(tiny_set / "tiny.toml", [f'output="{tmp_path}"'])
+
+
+def train(config, resume=False, validate=None, distilled=False, report=lambda _: None):
+    """One stage from this recipe."""
+    return run_stage(
+        config,
+        distilled=distilled,
+        resume=resume,
+        export=export_onnx,
+        validate=validate,
+        report=report,
+    )

@@ -11,11 +11,11 @@ const EIGHT_BYTES = 1;
 const LENGTH_DELIMITED = 2;
 const FOUR_BYTES = 5;
 
-/** Every shipped model that has a card, V2 first, with the bytes of its ONNX file. */
+/** Every shipped network that has a card, once (int8 files are for where kilobytes count), V2 first, with its file. */
 export function readModels(weights: string): { entry: ModelEntry; content: Buffer }[] {
   const names = readdirSync(weights)
-    // Each network once: its int8 file is for where kilobytes count.
-    .filter((file) => file.endsWith(".json") && !file.endsWith("_int8.json") && existsSync(join(weights, file.replace(/json$/, "onnx"))))
+    .filter((file) => file.endsWith(".json") && !file.endsWith("_int8.json"))
+    .filter((file) => existsSync(join(weights, file.replace(/json$/, "onnx"))))
     .map((file) => file.slice(0, -".json".length));
   if (names.length === 0) throw new Error(`${weights}: holds no model`);
   names.sort((a, b) => Number(b === "v2") - Number(a === "v2") || a.localeCompare(b));

@@ -16,7 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from featherface.annotations.files import FACE, Report, picture_folder, picture_name, read_text, stop
+from featherface.annotations.files import (
+    FACE,
+    Report,
+    class_name,
+    picture_folder,
+    picture_name,
+    read_text,
+    stop,
+)
 from featherface.annotations.sizes import with_sizes
 from featherface.annotations.types import Annotation, faces_of
 from featherface.atomic import write_text
@@ -24,14 +32,15 @@ from featherface.errors import DataError
 
 _POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 _KEYPOINTS = 3 * len(_POINTS)
+_OURS = list(range(len(_POINTS)))
 
 
 def read_coco(path: Path, report: Report = stop) -> list[Annotation]:
     """The pictures of a COCO file, in `images/` beside it, beside its folder `annotations/`, or beside it."""
     content = _content(path)
     folder = picture_folder(path)
-    faces = _faces_by_picture(path, content)
-    orders = _orders(path, content)
+    categories = _categories(path, content)
+    faces, orders = _faces_by_picture(path, content, categories), _orders(path, categories)
     found: list[Annotation] = []
     for i, image in enumerate(content["images"]):
         try:
@@ -86,9 +95,11 @@ def _content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _faces_by_picture(path: Path, content: dict[str, Any]) -> dict[Any, list[tuple[int, dict[str, Any]]]]:
+def _faces_by_picture(
+    path: Path, content: dict[str, Any], categories: list[dict[str, Any]]
+) -> dict[Any, list[tuple[int, dict[str, Any]]]]:
     """By image id: the objects that are faces, each with its place in the list."""
-    wanted = {c["id"] for c in _categories(path, content) if str(c.get("name")).strip().lower() == FACE}
+    wanted = {c["id"] for c in categories if class_name(c.get("name")) == FACE}
     faces = defaultdict(list)
     for i, item in enumerate(content["annotations"]):
         if (
@@ -111,10 +122,10 @@ def _categories(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _orders(path: Path, content: dict[str, Any]) -> dict[Any, list[int]]:
+def _orders(path: Path, categories: list[dict[str, Any]]) -> dict[Any, list[int]]:
     """By category id: where our five points are among the category's own."""
     orders = {}
-    for category in _categories(path, content):
+    for category in categories:
         named = category.get("keypoints") or []
         if isinstance(named, list) and len(named) == len(_POINTS):
             points = [_point(str(name)) for name in named]
@@ -145,7 +156,7 @@ def _annotation(
         _row(
             f"{where} ({image['file_name']}), annotations[{i}]",
             f,
-            orders.get(f.get("category_id"), [0, 1, 2, 3, 4]),
+            orders.get(f.get("category_id"), _OURS),
         )
         for i, f in faces.pop(image["id"], [])
     ]

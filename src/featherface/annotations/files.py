@@ -39,6 +39,11 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}: not a text file ({error.reason} at byte {error.start})") from error
 
 
+def class_name(text: object) -> str:
+    """A class's name as it is compared: `Face` is `face`."""
+    return str(text).strip().lower()
+
+
 def lines_of(path: Path) -> list[str]:
     """The lines of a file that are not empty; none when there is no such file."""
     return [line.strip() for line in read_text(path).split("\n") if line.strip()] if path.is_file() else []

@@ -17,6 +17,7 @@ import numpy as np
 from featherface.annotations.files import (
     FACE,
     Report,
+    class_name,
     decimal,
     numbers,
     one_file_each,
@@ -97,7 +98,7 @@ def _annotation(path: Path, tree: ET.Element, folder: Path, only_faces: bool) ->
 
 
 def _is_face(item: ET.Element) -> bool:
-    return item.findtext("name", "").strip().lower() == FACE
+    return class_name(item.findtext("name", "")) == FACE
 
 
 def _box(path: Path, item: ET.Element) -> list[float]:

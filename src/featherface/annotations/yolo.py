@@ -20,6 +20,7 @@ from featherface.annotations.files import (
     FACE,
     IGNORED,
     Report,
+    class_name,
     numbers,
     one_file_each,
     picture_name,
@@ -43,7 +44,7 @@ def read_yolo(source: Path, report: Report = stop) -> list[Annotation]:
     """
     found: list[Annotation] = []
     for part in parts_of(source):
-        classes = [name.strip().lower() for name in part.classes]
+        classes = [class_name(name) for name in part.classes]
         for annotation in with_sizes([faces_of(path, []) for path in part.pictures], report):
             try:
                 found.append(_annotation(annotation, _found_label(part.root, annotation.path), classes))

@@ -125,8 +125,8 @@ def anonymise(
     from featherface.anonymise import Style, load_cover
     from featherface.anonymise.look import THRESHOLD
     from featherface.cli.inputs import expand
-    from featherface.cli.media import VIDEO_SUFFIXES, targets, tidy_when_stopped
-    from featherface.cli.targets import refuse_overwriting
+    from featherface.cli.media import VIDEO_SUFFIXES, targets
+    from featherface.cli.targets import refuse_overwriting, tidy_when_stopped
     from featherface.detector import Detector
     from featherface.images import IMAGE_SUFFIXES
 

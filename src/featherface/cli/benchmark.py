@@ -121,10 +121,10 @@ def _subjects(
 
 def _told_apart(subjects: list[Subject]) -> list[Subject]:
     """Files of one name in different folders by their whole paths."""
-    files: dict[str, set[Path]] = {}
-    for subject in subjects:
-        files.setdefault(subject.title, set()).add(subject.file)
-    return [replace(s, title=str(s.file)) if len(files[s.title]) > 1 else s for s in subjects]
+    files: dict[tuple[str, str], set[Path]] = {}
+    for s in subjects:  # of one title in two sizes may well be two files
+        files.setdefault((s.title, s.size), set()).add(s.file)
+    return [replace(s, title=str(s.file)) if len(files[s.title, s.size]) > 1 else s for s in subjects]
 
 
 def _exported(

@@ -139,6 +139,8 @@ def _refuse_overwriting(found: list[Input], look: _Look, outputs: Mapping[str, s
 
     refuse_overwriting(outputs, [item.path for item in found])
     check_targets(*(Path(text) for text in outputs.values() if text), folders=(look.save, look.crops))
+    if look.save is None and look.crops is None:
+        return
     pictures = {Path(item.path).resolve() for item in found if item.error is None}
     if look.save is not None:
         for item in found:

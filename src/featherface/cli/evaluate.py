@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from featherface.runtime import Session
 
 _SHOWN_MISSING = 5
+_OF_A_MODEL = ("model", "protocol", "long_side", "scales", "workers")
 
 
 def register(app: typer.Typer) -> None:
@@ -76,10 +77,7 @@ def evaluate(
     from featherface.evaluate.predictions import other_files, read_predictions, write_predictions
     from featherface.evaluate.run import every_nth, to_predictions
 
-    _check_options(context, predictions, report, curves)
-    source = context.get_parameter_source("split")
-    if source and source.name == "COMMANDLINE" and not (data / split).is_dir():
-        raise ConfigError(f"--split {split}: {data} has no such sub-folder")
+    _check_options(context, data / split, predictions, report, curves)
     check_targets(json, folders=(report, save_predictions))
     others = _public_curves(report, curves)
     how = _protocol(protocol, long_side, scales) if predictions is None else None
@@ -140,12 +138,14 @@ def evaluate(
 
 
 def _check_options(
-    context: typer.Context, predictions: Path | None, report: Path | None, curves: Path | None
+    context: typer.Context, part: Path, predictions: Path | None, report: Path | None, curves: Path | None
 ) -> None:
     """Options that would be without effect."""
-    of_a_model = ("model", "protocol", "long_side", "scales", "workers")
-    source = {name: context.get_parameter_source(name) for name in of_a_model}
-    given = [f"--{name.replace('_', '-')}" for name, s in source.items() if s and s.name == "COMMANDLINE"]
+    source = {name: context.get_parameter_source(name) for name in ("split", *_OF_A_MODEL)}
+    said = [name for name, s in source.items() if s and s.name == "COMMANDLINE"]
+    given = [f"--{name.replace('_', '-')}" for name in said if name != "split"]
+    if "split" in said and not part.is_dir():
+        raise ConfigError(f"--split {part.name}: {part.parent} has no such sub-folder")
     if predictions is not None and given:
         raise ConfigError(f"{', '.join(given)}: says how a model is run, but --predictions runs none")
     if curves is not None and report is None:

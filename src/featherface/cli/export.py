@@ -101,7 +101,7 @@ def export(
     if output is None:
         raise ConfigError("--output DIR: the folder for the files")
     name, network = load_model(model)
-    from featherface.cli.media import tidy_when_stopped
+    from featherface.cli.targets import tidy_when_stopped
     from featherface.export.check import PHOTO
     from featherface.export.export import export_model
 

@@ -54,13 +54,13 @@ def _expand_one(name: str, suffixes: Collection[str]) -> Iterator[tuple[str, Pat
     path = Path(name)
     if name == STDIN:
         yield name, Path("stdin.png"), None
-    elif os.path.isdir(name):  # noqa: PTH112 - pathlib's raises for names that cannot be looked at
+    elif os.path.isdir(path):  # noqa: PTH112 - pathlib's raises for names that cannot be looked at
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
         for picture in found:
             yield str(picture), picture.relative_to(path), None
         if not found:
             yield name, Path(path.name or "none"), ImageError(f"{name}: a folder without pictures")
-    elif not os.path.exists(name) and glob.has_magic(name):  # noqa: PTH110
+    elif not os.path.exists(path) and glob.has_magic(name):  # noqa: PTH110
         matches = sorted(m for m in glob.glob(name, recursive=True) if Path(m).is_file())  # noqa: PTH207
         for match in matches:
             yield match, Path(Path(match).name), None

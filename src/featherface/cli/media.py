@@ -1,11 +1,8 @@
-"""Which inputs are videos, whether the extra that reads them is there, and where results may go."""
+"""Which inputs are videos, whether the extra that reads them is there, and what file each input becomes."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,19 +50,6 @@ def targets(save: Path, inputs: Sequence[Input]) -> list[Path]:
 
     taken: set[str] = set()
     return [save / unique(_with_writable_suffix(item.output), taken) for item in inputs]
-
-
-@contextmanager
-def tidy_when_stopped() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: by an exception, on whose way half-written files are removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set what a signal does
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _with_writable_suffix(output: Path) -> Path:

@@ -1,8 +1,10 @@
-"""Where results may go: told before the work, because after it would be too late."""
+"""Where results may go, told before the work because after it would be too late; and nothing half-written stays."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,3 +67,16 @@ def writing(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigError(f"{target}: cannot be written ({error.strerror or error})") from error
+
+
+@contextmanager
+def tidy_when_stopped() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does: by an exception, on whose way half-written files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set what a signal does
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -62,8 +62,8 @@ def video(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
 ) -> None:
     """Find and follow the faces in a video. Time stamps, rotation and sound stay as they are."""
-    from featherface.cli.media import need_video, tidy_when_stopped
-    from featherface.cli.targets import refuse_overwriting
+    from featherface.cli.media import need_video
+    from featherface.cli.targets import refuse_overwriting, tidy_when_stopped
 
     need_video()
     if any(number is not None and number < 1 for number in (every, frames, threads)):

@@ -13,7 +13,7 @@ from featherface.boxes import iou_matrix
 from featherface.errors import ModelError
 from featherface.export.options import Options, Precision
 from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS
-from featherface.export.reference import SEEN, Arrays, Faces, Reference, relative_difference
+from featherface.export.reference import SEEN, Arrays, Faces, Reference, magnitude
 from featherface.model.network import FeatherFace
 
 Run = Callable[[NDArray[np.float32]], Arrays]
@@ -138,7 +138,7 @@ def _compare_values(parity: Parity, found: Arrays, expected: Arrays, options: Op
         _check_finite(ours, parity.checked)
         difference = float(np.abs(ours - theirs).max())
         parity.max_difference[name] = max(parity.max_difference.get(name, 0.0), difference)
-        worst = max(worst, relative_difference(ours, theirs))
+        worst = max(worst, difference / magnitude(theirs))
     likely = np.maximum(found[0], expected[0]) >= _LIKELY
     apart.add(np.abs(found[0] - expected[0])[likely])
     return worst

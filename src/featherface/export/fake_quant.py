@@ -14,8 +14,8 @@ Activation = Callable[[Tensor], Tensor]
 
 _LEVELS = 255
 _LARGEST = 127
-_PAIR = (2**15 - 1) / _LEVELS
-"""What two neighbouring weights of one sign may add up to, in steps."""
+_PAIR = (2**15 - 1) / _LEVELS - 1
+"""What two neighbouring weights of one sign may add up to, in steps: rounding may add a half to each."""
 
 
 class Rounding(nn.Module):
@@ -127,9 +127,7 @@ def weight_steps(weight: Tensor) -> Tensor:
         odd = weight.shape[1] % 2
         pairs = torch.unflatten(F.pad(weight, (0, 0, 0, 0, 0, odd)), 1, (-1, 2))
         sums = torch.maximum(pairs.clamp(min=0).sum(2), (-pairs).clamp(min=0).sum(2))
-        steps = torch.maximum(
-            steps, sums.flatten(1).amax(1) / (_PAIR - 1)
-        )  # each weight rounds up by half a step
+        steps = torch.maximum(steps, sums.flatten(1).amax(1) / _PAIR)
     return steps.clamp(min=1e-10)
 
 

@@ -24,9 +24,9 @@ _CROP = 2.0
 """Side of the square cut around a face, in sides of the face."""
 
 
-def relative_difference(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
-    """The largest difference of any value, in sizes of the largest of `theirs` where that is over 1; NaN for NaN."""
-    return float(np.abs(ours - theirs).max()) / max(1.0, float(np.abs(theirs).max()))
+def magnitude(values: NDArray[np.float32]) -> float:
+    """The size of the largest value, at least 1: what differences are relative to."""
+    return max(1.0, float(np.abs(values).max()))
 
 
 @dataclass(frozen=True)
