@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -13,15 +10,13 @@ from typer.testing import CliRunner
 pytest.importorskip("av", reason="the video extra is not installed")
 pytest.importorskip("trackers", reason="the video extra is not installed")
 
+from clips import probe, write_clip
+
 from featherface import Detector
 from featherface.anonymise import check
 from featherface.boxes import iou_matrix
 from featherface.cli.app import build_app
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "video"))
-from clips import probe, write_clip
-
-sys.path.pop(0)
 BOXES = {"eileen_collins.jpg": (180, 60, 272, 178), "grace_hopper.jpg": (176, 117, 354, 333)}
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,15 +11,13 @@ from typer.testing import CliRunner
 pytest.importorskip("av", reason="the video extra is not installed")
 pytest.importorskip("trackers", reason="the video extra is not installed")
 
+from clips import portraits, probe, write_clip
+
 from featherface.boxes import iou_matrix
 from featherface.cli.app import build_app
 from featherface.video import open_video
 from featherface.video.upright import fitted
 
-sys.path.insert(0, str(Path(__file__).parent))
-from clips import portraits, probe, write_clip
-
-sys.path.pop(0)
 COUNT = 5
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,14 +11,11 @@ pytest.importorskip("av", reason="the video extra is not installed")
 pytest.importorskip("trackers", reason="the video extra is not installed")
 
 import av
+from clips import probe, run, write_clip
 
 from featherface.errors import FeatherFaceError, VideoError
 from featherface.video import open_video, open_writer
 
-sys.path.insert(0, str(Path(__file__).parent))
-from clips import probe, run, write_clip
-
-sys.path.pop(0)
 COUNT = 10
 
 

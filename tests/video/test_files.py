@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -19,13 +18,11 @@ pytest.importorskip("av", reason="the video extra is not installed")
 pytest.importorskip("trackers", reason="the video extra is not installed")
 
 
+from clips import run, write_clip
+
 from featherface.errors import FeatherFaceError, VideoError
 from featherface.video import open_video, open_writer
 
-sys.path.insert(0, str(Path(__file__).parent))
-from clips import run, write_clip
-
-sys.path.pop(0)
 COUNT = 10
 MAIN = (
     "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from featherface.cli import main; main()"

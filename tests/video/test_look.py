@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,16 +13,14 @@ from typer.testing import CliRunner
 pytest.importorskip("av", reason="the video extra is not installed")
 pytest.importorskip("trackers", reason="the video extra is not installed")
 
+from clips import portraits, write_clip
+
 from featherface import Detections, Detector
 from featherface.cli.app import build_app
 from featherface.errors import ModelError, VideoError
 from featherface.video import Detectors, Frame, shared_out
 from featherface.video.look import looked_at
 
-sys.path.insert(0, str(Path(__file__).parent))
-from clips import portraits, write_clip
-
-sys.path.pop(0)
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 
 
