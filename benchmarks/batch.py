@@ -24,7 +24,8 @@ from typing import Any
 
 from featherface.atomic import write_text
 from featherface.batch.cluster import run_ray
-from featherface.batch.plan import Identity, Shard, extend_plan
+from featherface.batch.manifest import Identity
+from featherface.batch.plan import Shard, extend_plan
 from featherface.batch.processes import run_local
 from featherface.batch.run import Engine, Request, run
 from featherface.batch.work import Job, Report, Worker

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from pathlib import Path
 from typing import Any
 
 from featherface.zoo import ModelCard, list_models
 
 SUBSETS = ("easy", "medium", "hard")
-log = logging.getLogger("mkdocs.hooks.featherface")
-
-
-def on_config(config: Any) -> Any:
-    """Leave pages out of the navigation that nobody has written yet, and say so."""
-    config["nav"] = [entry for entry in config["nav"] if _is_there(entry, Path(config["docs_dir"]))]
-    return config
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -55,11 +46,3 @@ def _card(card: ModelCard) -> str:
     }
     rows = [f"| {name} | {value} |" for name, value in facts.items()]
     return "\n".join([f"## {card.name}", "", "| | |", "|---|---|", *rows, "", render_ap([card])])
-
-
-def _is_there(entry: dict[str, Any], folder: Path) -> bool:
-    page = next(iter(entry.values()))
-    there = not isinstance(page, str) or (folder / page).is_file()
-    if not there:
-        log.info("%s is not written yet", page)
-    return there

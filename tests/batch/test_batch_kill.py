@@ -62,7 +62,10 @@ def wait_until_gone(pids) -> None:
 
 
 def disturbed(photos, output, shards, whom, chance, in_the_middle, halt, let_go) -> bool:
-    """One run with a kill at a random moment; whether the kill met a shard in flight of whom it killed."""
+    """One run with a kill at a random moment; whether the kill met a shard in flight of whom it killed.
+
+    A run that outlives its worker must end whole.
+    """
     process = start(photos, output)
     if in_the_middle(process, output, shards, chance):
         workers = workers_of(process)
@@ -77,11 +80,16 @@ def disturbed(photos, output, shards, whom, chance, in_the_middle, halt, let_go)
         met = halt(victims, output)
         for victim in victims:
             kill(victim)
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
+        ended(process, output, shards)
         return met
-    process.communicate()
+    ended(process, output, shards)
     return False
+
+
+def ended(process, output, shards) -> None:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert len(list(output.glob("part-*"))) == shards, "exit code 0, and shards are missing"
 
 
 def scenario(photos, folder, rows, stopping, kills, seed) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import tarfile
 
 import numpy as np
 import pyarrow as pa
@@ -159,6 +161,32 @@ def test_a_source_without_pictures_writes_nothing(batch, tmp_path, make, says):
     assert not (tmp_path / "out").exists()
 
 
+def empty_tar(path, mode="w"):
+    with tarfile.open(path, mode) as tar:
+        tar.addfile(tarfile.TarInfo("a.doc"))
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        pytest.param("a.txt", lambda p: p.write_text("\n"), id="a list of nothing"),
+        pytest.param("*.png", lambda p: None, id="a glob that nothing matches"),
+        pytest.param(
+            "a.parquet",
+            lambda p: pq.write_table(pa.table({"bytes": pa.array([], pa.binary())}), p),
+            id="Parquet",
+        ),
+        pytest.param("a.tar", empty_tar, id="a tar"),
+        pytest.param("a.tar.gz", lambda p: empty_tar(p, "w:gz"), id="a packed tar, which only reading tells"),
+    ],
+)
+def test_a_source_of_no_pictures_is_an_error(batch, tmp_path, name, make):
+    make(tmp_path / name)
+    for _ in range(2):
+        with pytest.raises(DataError, match=f"{re.escape(name)}: holds no pictures"):
+            batch(tmp_path / name, tmp_path / "out")
+
+
 def test_a_folder_of_somebody_else_is_refused(batch, photos, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("mine")
@@ -167,11 +195,49 @@ def test_a_folder_of_somebody_else_is_refused(batch, photos, tmp_path):
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 
-def test_a_damaged_manifest_is_named(batch, photos, tmp_path):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda text: "{", id="cut short"),
+        pytest.param(lambda text: "[]", id="a list"),
+        pytest.param(lambda text: json.dumps(json.loads(text) | {"run": {}}), id="no identity"),
+        pytest.param(lambda text: json.dumps(json.loads(text) | {"run": []}), id="identity a list"),
+        pytest.param(
+            lambda text: text.replace('"scales"', '"scale"').replace('"options": {', '"options": 3, "x": {'),
+            id="options a number",
+        ),
+        pytest.param(lambda text: json.dumps(json.loads(text) | {"done": []}), id="done a list"),
+        pytest.param(lambda text: text.replace('"rows"', '"lines"'), id="other counts"),
+        pytest.param(lambda text: text.replace('"rows": ', '"rows": "x", "faces": '), id="counts of text"),
+    ],
+)
+def test_a_damaged_manifest_is_named(batch, photos, tmp_path, damage):
     batch(photos, tmp_path / "out")
-    (tmp_path / "out" / "_manifest.json").write_text("{")
-    with pytest.raises(DataError, match=r"_manifest\.json"):
+    manifest = tmp_path / "out" / "_manifest.json"
+    manifest.write_text(damage(manifest.read_text()))
+    with pytest.raises(DataError, match=r"_manifest\.json: not a manifest of featherface batch") as caught:
         batch(photos, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        pytest.param("part-000001.parquet", "a part", id="rows that somebody wrote anew"),
+        pytest.param("_plan-000000.parquet", "a plan", id="a plan of other columns"),
+    ],
+)
+def test_parquet_of_another_schema_in_the_output_is_named_and_kept(batch, photos, tmp_path, name, kind):
+    output = tmp_path / "out"
+    batch(photos, output)
+    manifest = json.loads((output / "_manifest.json").read_text())
+    (output / "_manifest.json").write_text(
+        json.dumps(manifest | {"done": {}})
+    )  # as a killed driver leaves it
+    pq.write_table(pa.table({"age": [3]}), output / name)
+    with pytest.raises(DataError, match=f"{name}: not {kind}"):
+        batch(photos, output)
+    assert pq.read_table(output / name).column_names == ["age"]
 
 
 @pytest.mark.parametrize(

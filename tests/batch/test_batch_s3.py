@@ -68,8 +68,9 @@ def test_from_bucket_to_bucket_equals_from_disk_to_disk(batch, rows, bucket, pho
         assert row | {"path": ""} == other | {"path": ""}
 
 
-def test_a_picture_is_one_request_and_a_shard_at_most_sixteen(batch, bucket, monkeypatch):
-    """As docs/scale.md counts them, because each is paid for."""
+@pytest.fixture
+def asked(monkeypatch):
+    """Every request to the store: its method and the key or prefix that it is about."""
     import s3fs
 
     asked = []
@@ -82,6 +83,11 @@ def test_a_picture_is_one_request_and_a_shard_at_most_sixteen(batch, bucket, mon
         return await whole(self, method, *arguments, **options)
 
     monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
+    return asked
+
+
+def test_a_picture_is_one_request_and_a_shard_at_most_sixteen(batch, bucket, asked):
+    """As docs/scale.md counts them, because each is paid for."""
     counts, plans = {}, []
     for size in (4, 8):
         asked.clear()
@@ -95,8 +101,18 @@ def test_a_picture_is_one_request_and_a_shard_at_most_sixteen(batch, bucket, mon
     assert plans[0] == plans[1] and 0 < len(plans[0]) <= 3, "a plan is fetched once, not for each shard"
 
 
-def test_a_glob_in_a_bucket(batch, bucket, tmp_path):
-    assert batch("s3://album/photos/a/*.jpg", tmp_path / "out").counts.rows == COUNT // 2
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        pytest.param("s3://album/photos/a/*.jpg", COUNT // 2, id="a glob"),
+        pytest.param("s3://album/photos/*/*.jpg", COUNT, id="a glob over folders"),
+        pytest.param("s3://album/photos", COUNT, id="a folder of two"),
+    ],
+)
+def test_listing_asks_for_folders_not_for_pictures(batch, bucket, asked, tmp_path, source, count):
+    assert batch(source, tmp_path / "out").counts.rows == count
+    listings = [key for name, key in asked if name.startswith("list_objects")]
+    assert 0 < len(listings) <= 8, listings
 
 
 def test_what_died_in_a_bucket_is_swept_and_done(batch, bucket):

@@ -171,6 +171,19 @@ def test_one_foreign_file_among_many_is_a_row(batch, rows, photos, tmp_path):
     assert "has age" in errors[str(source / "r.parquet")]
 
 
+def test_a_row_group_of_pictures_is_read_in_pieces(tmp_path):
+    """Not as a whole: one of a few gigabytes is common, and every worker would hold it."""
+    size, count = 1 << 20, 48
+    large = pa.table({"bytes": [np.random.default_rng(i).bytes(size) for i in range(count)]})
+    pq.write_table(large, tmp_path / "p.parquet", use_dictionary=False)
+    assert pq.ParquetFile(tmp_path / "p.parquet").num_row_groups == 1
+    held = []
+    before = pa.total_allocated_bytes()
+    for _ in parquet_pictures(Unit(str(tmp_path / "p.parquet"), 0, count, count), None):
+        held.append(pa.total_allocated_bytes() - before)
+    assert len(held) == count and max(held) < count * size / 1.5, max(held)
+
+
 def test_an_empty_row_is_a_row_with_an_error(batch, rows, photos, tmp_path):
     pq.write_table(pa.table({"bytes": [contents(photos)[0], None]}), tmp_path / "p.parquet")
     batch(tmp_path / "p.parquet", tmp_path / "out")

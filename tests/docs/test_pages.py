@@ -29,7 +29,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 SHELLS = {"bash", "sh", "console"}
-# Installing is done by the tests of the release; make has its own virtual environment.
+# Left out of blocks that do more: the tests of the release install, make has its own virtual environment.
 NOT_HERE = re.compile(r"^\s*(\S*pip install|make|python3? -m venv|git clone|cd|docker|npm)\b")
 # Seconds for a block, of which the longest takes some 30: more than a busy machine needs, less than a hang.
 PATIENCE = 1200
@@ -74,8 +74,7 @@ def test_the_blocks_of_a_page_run(page, place):
         if block["why"]:
             continue
         if block["kind"] in SHELLS:
-            lines = [line.removeprefix("$ ") for line in code.splitlines()]
-            code = "\n".join(line for line in lines if not NOT_HERE.match(line))
+            code = "\n".join(run_lines(code))
             command = ["bash", "-euo", "pipefail", "-c", code]
         elif block["kind"] == "python":
             command = [sys.executable, "-c", code]
@@ -86,6 +85,11 @@ def test_the_blocks_of_a_page_run(page, place):
             command, cwd=place, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         assert done.returncode == 0, f"{name_of(page)}, block {number}:\n{code}\n{done.stdout}\n{done.stderr}"
+
+
+def run_lines(code: str) -> list[str]:
+    lines = [line.removeprefix("$ ") for line in code.splitlines()]
+    return [line for line in lines if line.strip() and not NOT_HERE.match(line)]
 
 
 def check_data(kind: str, code: str) -> None:
@@ -100,6 +104,17 @@ def test_every_block_says_what_it_is():
     """A block without a language would silently not be run; a page without blocks has none to hide."""
     nameless = [name_of(page) for page in PAGES for block in blocks(page) if not block["kind"]]
     assert nameless == []
+
+
+def test_a_block_of_which_nothing_is_run_says_so():
+    empty = [
+        f"{name_of(page)}: {block['code']}"
+        for page in PAGES
+        if name_of(page) not in WORD_BY_WORD
+        for block in blocks(page)
+        if block["kind"] in SHELLS and not block["why"] and not run_lines(block["code"])
+    ]
+    assert empty == []
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from featherface.batch.manifest import Counts
 from featherface.batch.plan import Shard
-from featherface.batch.rows import Counts
 from featherface.batch.work import Job, Report, start
 from featherface.errors import ConfigError, DataError, one_line
 

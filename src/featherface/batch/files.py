@@ -6,6 +6,7 @@ or not there: local ones are renamed into place, others are uploaded under a tem
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ from featherface.atomic import atomic_path
 from featherface.errors import DataError, FeatherFaceError, one_line
 
 _TEMPORARY = "_temporary"
+_PIECE = 1 << 20
 
 
 def is_url(place: str) -> bool:
@@ -92,7 +94,10 @@ def parquet(place: str) -> Iterator[Any]:
     Arrow's own reading threads (pre-buffering) now and then abort a process that ends while they start.
     """
     with opened(place) as handle, readable(place):
-        yield pq.ParquetFile(handle, pre_buffer=False)
+        # Local files in pieces: a row group of pictures as a whole may be as large as the memory. A store's come
+        # in as few requests as can be.
+        buffer = 0 if is_url(place) else _PIECE
+        yield pq.ParquetFile(handle, pre_buffer=False, buffer_size=buffer)
 
 
 @contextmanager
@@ -124,6 +129,9 @@ def writing(folder: str, name: str) -> Iterator[Path]:
         if not is_url(folder):
             with atomic_path(Path(place)) as path:
                 yield path
+                _on_disk(path)
+            with suppress(PermissionError):  # a folder that may be written and not listed
+                _on_disk(Path(folder))
             return
         with temporary_folder() as own:
             path = own / name
@@ -133,6 +141,20 @@ def writing(folder: str, name: str) -> Iterator[Path]:
             system.makedirs(passing.rsplit("/", 1)[0], exist_ok=True)
             system.put_file(str(path), passing)
             system.mv(passing, target)
+
+
+def _on_disk(path: Path) -> None:
+    """Until the disk has it: a name that survives a power cut without its content would count as done."""
+    if os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that has no such thing
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a run is, what it has to do, and what is done: the manifest and the plan, kept beside the output.
+"""What a run has to do, and what is done: the plan, kept beside the output.
 
     OUTPUT/_manifest.json         the source, the model and the options of the run; counts of the shards done
     OUTPUT/_model.onnx            the model, from which every worker loads it
@@ -17,32 +17,28 @@ themselves; the manifest repeats their counts so that a later run need not open 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import chain, islice
 from itertools import count as count_from
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featherface.batch import files
-from featherface.batch.places import resolved
+from featherface.batch.manifest import MANIFEST, Identity, write_manifest
 from featherface.batch.sources import list_files, units
 from featherface.batch.units import Unit
 from featherface.errors import DataError
 
-MANIFEST = "_manifest.json"
 _PLAN = re.compile(r"_plan-(\d{6,})\.parquet")
 _PART = re.compile(r"part-(\d{6,})\.parquet")
 _SHARD_SIZE = 1000
 _SHARDS = 64
 _SHARDS_A_FILE = 1000
-_FORMAT = 2
 _PLAN_SCHEMA = pa.schema(
     [("path", pa.string()), ("start", pa.int64()), ("stop", pa.int64()), ("count", pa.int64())]
 )
@@ -62,59 +58,6 @@ class Shard:
     def part(self) -> str:
         """The file that holds its rows."""
         return f"part-{self.number:06d}.parquet"
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What must be the same in every run that writes to one output; `named` and `folder` are the first run's."""
-
-    source: str
-    """Without what depends on where one stands."""
-    named: str
-    """As the user said it; so the pictures are named."""
-    folder: str
-    """Where the user stood: what relative paths are relative to."""
-    column: str | None
-    model: str
-    model_sha256: str
-    options: dict[str, Any]
-
-
-def check_identity(output: str, identity: Identity) -> tuple[Identity, dict[str, dict[str, Any]]]:
-    """The identity in the first run's words, and the counts of the shards that the manifest knows.
-
-    DataError when the output belongs to something else.
-    """
-    found = files.names(output)
-    if MANIFEST not in found:
-        foreign = sorted(name for name in found if not name.startswith(("_", ".")))
-        if foreign:
-            raise DataError(f"{output}: holds {foreign[0]}, but no {MANIFEST}; name an empty folder")
-        return identity, {}
-    place = files.join(output, MANIFEST)
-    try:
-        manifest = json.loads(files.read(place))
-        number, before, done = manifest["format"], manifest["run"], dict(manifest["done"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{place}: not a manifest of featherface batch ({error})") from error
-    if number != _FORMAT:
-        raise DataError(f"{place}: format {number}, not {_FORMAT}; name an empty folder")
-    now = json.loads(json.dumps(asdict(identity)))
-    if resolved(before["source"]) == resolved(now["source"]):
-        now["source"] = before["source"]
-    for key, value in now.items():
-        if key not in ("model", "named", "folder") and before.get(key) != value:
-            raise DataError(f"{output}: holds rows of another run ({_difference(key, before, value)})")
-    folder = before["folder"]
-    # Where the first run stood may be gone, or on another machine; only relative paths need it.
-    folder = folder if Path(folder).is_dir() else identity.folder
-    return replace(identity, source=before["source"], named=before["named"], folder=folder), done
-
-
-def write_manifest(output: str, identity: Identity, done: dict[str, dict[str, Any]]) -> None:
-    """What the run is, and the counts of what is done."""
-    content = {"format": _FORMAT, "run": asdict(identity), "done": dict(sorted(done.items()))}
-    files.write(output, MANIFEST, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def extend_plan(output: str, identity: Identity, shard_size: int | None) -> list[Shard]:
@@ -141,16 +84,6 @@ def extend_plan(output: str, identity: Identity, shard_size: int | None) -> list
     return shards
 
 
-def _difference(key: str, before: dict[str, Any], now: Any) -> str:
-    was = before.get(key)
-    if key == "model_sha256":
-        return f"model {before.get('model')}, sha256 {str(was)[:12]}, not {now[:12]}"
-    if isinstance(was, dict):
-        key = next(name for name in was | now if was.get(name) != now.get(name))
-        was, now = was.get(key), now.get(key)
-    return f"{key} {was}, not {now}"
-
-
 class Plans:
     """The plan as a worker reads it; a file of it stays open until a shard of another comes: its footer is large."""
 
@@ -164,7 +97,7 @@ class Plans:
         """What a shard is made of."""
         if shard.plan != self._name:
             self._stack.close()
-            self._file = self._stack.enter_context(files.parquet(files.join(self.output, shard.plan)))
+            self._file = self._stack.enter_context(_opened(self.output, shard.plan))
             self._name = shard.plan
         with files.readable(files.join(self.output, shard.plan)):
             rows = self._file.read_row_group(shard.row_group, use_threads=False).to_pylist()
@@ -178,16 +111,25 @@ def parts(output: str) -> set[int]:
 
 def _planned(output: str) -> Iterator[Shard]:
     for name, first in _plan_files(output):
-        with files.parquet(files.join(output, name)) as plan:
+        with _opened(output, name) as plan:
             count = plan.num_row_groups
         yield from (Shard(first + i, name, i) for i in range(count))
 
 
 def _planned_paths(output: str) -> Iterator[str]:
     for name, _ in _plan_files(output):
-        with files.parquet(files.join(output, name)) as plan:
+        with _opened(output, name) as plan:
             for batch in plan.iter_batches(columns=["path"], use_threads=False):
                 yield from batch.column(0).to_pylist()
+
+
+@contextmanager
+def _opened(output: str, name: str) -> Iterator[Any]:
+    place = files.join(output, name)
+    with files.parquet(place) as plan:
+        if not plan.schema_arrow.equals(_PLAN_SCHEMA):
+            raise DataError(f"{place}: not a plan of featherface batch")
+        yield plan
 
 
 def _plan_files(output: str) -> list[tuple[str, int]]:

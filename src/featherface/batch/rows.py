@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featherface.batch import files
+from featherface.batch.manifest import Counts
 from featherface.batch.plan import Shard
 from featherface.detections import Detections
+from featherface.errors import DataError
 from featherface.images import Image, encode_image
 
 SCHEMA = pa.schema(
@@ -31,24 +32,8 @@ null when there is an error."""
 CROPS = pa.field("crops", pa.list_(pa.binary()))
 """The faces, aligned to 112x112, as PNG files."""
 _GROUP = 256
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a shard holds."""
-
-    rows: int = 0
-    faces: int = 0
-    errors: int = 0
-    first_error: str | None = None
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.rows + other.rows,
-            self.faces + other.faces,
-            self.errors + other.errors,
-            self.first_error or other.first_error,
-        )
+_HELD_BYTES = 32 << 20
+_KEY = b"featherface.%s"
 
 
 def found_row(name: str, found: Detections, picture: Image, crops: bool) -> dict[str, Any]:
@@ -76,14 +61,16 @@ def write_part(
     schema = SCHEMA.append(CROPS) if crops else SCHEMA
     counts = Counts()
     waiting: list[dict[str, Any]] = []
+    held = 0
     with files.writing(output, shard.part) as path, pq.ParquetWriter(path, schema) as writer:
         for row in rows:
             error = row.get("error")
             counts += Counts(1, len(row.get("scores", ())), error is not None, error)
             waiting.append({**row, "path": _utf8(row["path"]), "model_sha256": model_sha256})
-            if len(waiting) == _GROUP:
+            held += sum(map(len, row.get("crops", ())))
+            if len(waiting) == _GROUP or held > _HELD_BYTES:
                 writer.write_table(pa.Table.from_pylist(waiting, schema))
-                waiting = []
+                waiting, held = [], 0
         writer.write_table(pa.Table.from_pylist(waiting, schema))
         about = {"rows": counts.rows, "faces": counts.faces, "errors": counts.errors}
         footer = {f"featherface.{key}": str(value) for key, value in about.items()}
@@ -92,13 +79,15 @@ def write_part(
 
 
 def read_counts(output: str, part: str) -> Counts:
-    """What the footer of a shard's file says."""
-    with files.parquet(files.join(output, part)) as content:
-        metadata = content.metadata.metadata
-    rows, faces, errors = (
-        int(metadata[f"featherface.{key}".encode()]) for key in ("rows", "faces", "errors")
-    )
-    return Counts(rows, faces, errors, metadata[b"featherface.first_error"].decode() or None)
+    """What the footer of a shard's file says; DataError for a file of somebody else."""
+    place = files.join(output, part)
+    try:
+        with files.parquet(place) as content:
+            metadata = content.metadata.metadata or {}
+        rows, faces, errors = (int(metadata[_KEY % name]) for name in (b"rows", b"faces", b"errors"))
+        return Counts(rows, faces, errors, metadata[_KEY % b"first_error"].decode() or None)
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{place}: not a part that featherface batch wrote") from error
 
 
 def _utf8(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 
 from featherface.batch import files
 from featherface.batch.lock import locked
+from featherface.batch.manifest import Counts, Identity, check_identity, write_manifest
 from featherface.batch.places import absolute, named
-from featherface.batch.plan import Identity, Shard, check_identity, extend_plan, parts, write_manifest
-from featherface.batch.rows import Counts, read_counts
+from featherface.batch.plan import Shard, extend_plan, parts
+from featherface.batch.rows import read_counts
 from featherface.batch.work import MODEL, STARTED, Job, Report
 from featherface.detector import Detector
 from featherface.errors import ConfigError, DataError
@@ -77,8 +78,7 @@ def _do(
     progress: Callable[[int, int], None],
 ) -> Summary:
     output = request.output
-    identity, table = check_identity(output, identity)
-    known = {int(k): Counts(**v) for k, v in table.items()}
+    identity, known = check_identity(output, identity)
     shards = extend_plan(output, identity, request.shard_size)
     there = parts(output)
     done = {number: known.get(number) or _counts(output, number) for number in there}
@@ -87,7 +87,7 @@ def _do(
     missing = [replace(s, redo=s.number in there) for s in shards if s.number not in done]
     if any(shard.redo for shard in missing):
         # Or a run that ends early would leave the counts of parts that it has replaced.
-        write_manifest(output, identity, _table(done))
+        write_manifest(output, identity, done)
     if missing:
         _put_model(output, model, job.model_sha256)
     before = len(done)
@@ -101,8 +101,11 @@ def _do(
         files.sweep(output, STARTED)
     finally:
         if len(done) > before or len(done) > len(known):
-            write_manifest(output, identity, _table(done))
-    return Summary(sum(done.values(), Counts()), len(shards), before)
+            write_manifest(output, identity, done)
+    counts = sum(done.values(), Counts())
+    if not counts.rows:  # An archive tells what it holds only when it is read.
+        raise DataError(f"{identity.named}: holds no pictures")
+    return Summary(counts, len(shards), before)
 
 
 def _prepared(request: Request) -> tuple[bytes, Job, Identity]:
@@ -145,7 +148,3 @@ def _put_model(output: str, model: bytes, sha256: str) -> None:
 
 def _counts(output: str, number: int) -> Counts:
     return read_counts(output, f"part-{number:06d}.parquet")
-
-
-def _table(done: dict[int, Counts]) -> dict[str, dict[str, Any]]:
-    return {f"{number:06d}": asdict(counts) for number, counts in done.items()}

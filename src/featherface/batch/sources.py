@@ -117,7 +117,9 @@ def _remote(source: str) -> Iterator[str]:
     with files.named(source):
         found: Iterator[str]
         if glob.has_magic(source):
-            found = (name for name in sorted(system.glob(path)) if not system.isdir(name))
+            # What a listing says of a name needs no request for each.
+            matched = system.glob(path, detail=True)
+            found = (name for name in sorted(matched) if matched[name]["type"] == "file")
         elif _is_source(source) and not system.isdir(path):
             found = iter([path])
         else:

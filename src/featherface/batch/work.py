@@ -18,8 +18,9 @@ import cv2
 import onnxruntime
 
 from featherface.batch import files
+from featherface.batch.manifest import Counts
 from featherface.batch.plan import Plans, Shard
-from featherface.batch.rows import Counts, error_row, found_row, read_counts, write_part
+from featherface.batch.rows import error_row, found_row, read_counts, write_part
 from featherface.batch.sources import pictures
 from featherface.batch.together import Crew, in_batches
 from featherface.batch.units import Load
