@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +31,7 @@ def run(*arguments, timeout=300, **options):
     )
 
 
-RAY = pytest.param("ray", marks=pytest.mark.slow, id="ray, which takes long to start")
-
-
-@pytest.mark.parametrize("engine", ["local", RAY])
+@pytest.mark.parametrize("engine", ["local", "ray"])
 @pytest.mark.long
 def test_the_same_faces_as_detect(rows, photos, tmp_path, engine):
     told = compare_with_detect(photos, tmp_path, engine, rows)
@@ -41,7 +40,7 @@ def test_the_same_faces_as_detect(rows, photos, tmp_path, engine):
 
 @pytest.mark.slow
 @pytest.mark.shared
-@pytest.mark.parametrize("engine", ["local", RAY])
+@pytest.mark.parametrize("engine", ["local", "ray"])
 def test_the_same_faces_as_detect_on_wider_face(rows, shared, tmp_path, engine):
     """All 400 validation pictures: crowds, where suppression has the most to decide."""
     told = compare_with_detect(shared / "data" / "widerface" / "val" / "images", tmp_path, engine, rows)
@@ -185,3 +184,31 @@ def test_a_missing_extra_is_named(photos, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = run("batch", photos, "--output", tmp_path / "out", "--engine", "ray", env=environment)
     one_line(done, "featherface[ray]")
+
+
+@pytest.mark.long
+def test_a_terminal_sees_shards_go_by_and_a_pipe_does_not(photos, tmp_path):
+    """The bar goes to standard error, so that what is asked for can still be piped."""
+    controller, terminal = pty.openpty()
+    code = "from featherface.cli import main; main()"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "batch",
+        str(photos),
+        "--output",
+        str(tmp_path / "out"),
+        "--shard-size=4",
+    ]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, text=True, timeout=300)
+    os.close(terminal)
+    seen = b""
+    with suppress(OSError):  # Linux's way to say that the other end is closed
+        while piece := os.read(controller, 1 << 16):
+            seen += piece
+    os.close(controller)
+    assert done.returncode == 0 and "faces in 24 pictures" in done.stdout
+    assert b"shards" in seen and b"6/6" in seen, seen
+    again = run("batch", photos, "--output", tmp_path / "out", "--shard-size", 4)
+    assert again.stderr == "" and "6 of them there before" in again.stdout

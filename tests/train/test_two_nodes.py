@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,14 +67,14 @@ def nodes():
                 ip("netns", "delete", space)
 
 
-def start(space, host, rank, hosts_file, script, *arguments):
-    """torchrun as docs/training.md has it, in a machine's own network, with its own name and /etc/hosts."""
+def start(space, host, rank, hosts_file, *command):
+    """torchrun as docs/several-machines.md has it, in a machine's own network, with its own name and /etc/hosts."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
     where = ["--node-rank", str(rank), "--master-addr", "node-a", "--master-port", "29500"]
     become = 'mount --bind "$1" /etc/hosts && hostname "$2" && shift 2 && exec "$@"'
     enter = ["ip", "netns", "exec", space, "unshare", "--uts", "--mount", "sh", "-c", become, "sh"]
     return subprocess.Popen(
-        [*enter, hosts_file, host, *torchrun, *where, script, *arguments],
+        [*enter, hosts_file, host, *torchrun, *where, *command],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -81,16 +82,13 @@ def start(space, host, rank, hosts_file, script, *arguments):
     )
 
 
-def test_two_machines_end_with_the_same_weights(tiny_set, tmp_path, nodes):
-    script, hosts_file = tmp_path / "stage.py", tmp_path / "hosts"
-    script.write_text(STAGE)
+def run_on_both(nodes, tmp_path, *commands):
+    """A command on each machine; both must end well."""
+    hosts_file = tmp_path / "hosts"
     hosts_file.write_text("127.0.0.1 localhost\n" + "".join(f"{ip} {name}\n" for name, ip in HOSTS.items()))
-    recipe, folders = tiny_set / "tiny.toml", [tmp_path / host for host in HOSTS]
-    for folder in folders:
-        folder.mkdir()
     running = [
-        start(nodes[host], host, rank, hosts_file, script, recipe, folder, "2")
-        for rank, (host, folder) in enumerate(zip(HOSTS, folders, strict=True))
+        start(nodes[host], host, rank, hosts_file, *command)
+        for rank, (host, command) in enumerate(zip(HOSTS, commands, strict=True))
     ]
     try:
         for process in running:
@@ -99,9 +97,32 @@ def test_two_machines_end_with_the_same_weights(tiny_set, tmp_path, nodes):
     finally:
         for process in running:
             process.kill()
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """An output for each machine."""
+    made = [tmp_path / host for host in HOSTS]
+    for folder in made:
+        folder.mkdir()
+    return made
+
+
+def test_two_machines_end_with_the_same_weights(tiny_set, tmp_path, nodes, folders):
+    script, recipe = tmp_path / "stage.py", tiny_set / "tiny.toml"
+    script.write_text(STAGE)
+    run_on_both(nodes, tmp_path, *([script, recipe, folder, "2"] for folder in folders))
     one, other = (load_file(folder / f"rank-{rank}.safetensors") for rank, folder in enumerate(folders))
     assert one.keys() == other.keys()
     # Each saw its own half of every batch: the same only where gradients went over the cable.
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
     written = [sorted(p.name for p in folder.rglob("*.safetensors")) for folder in folders]
     assert written == [["last.safetensors", "rank-0.safetensors"], ["rank-1.safetensors"]]
+
+
+def test_the_command_of_the_documentation_trains_on_both(tiny_set, tmp_path, nodes, folders):
+    train = ["--no-python", Path(sys.executable).with_name("featherface"), "train", tiny_set / "tiny.toml"]
+    own = ([f'--set=output="{folder / "run"}"', "--set=steps=2"] for folder in folders)
+    run_on_both(nodes, tmp_path, *([*map(str, train), *options] for options in own))
+    assert (folders[0] / "run" / "last.safetensors").is_file()
+    assert not (folders[1] / "run" / "last.safetensors").exists(), "process 0 alone writes"
