@@ -23,7 +23,8 @@ test-slow: $(VENV)/.dev
 test-docs: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal tests/docs
 
-# The core's tests on the other supported Pythons that this machine has (on the PATH, or by pyenv).
+# Without torch, on the other supported Pythons that this machine has (on the PATH, or by pyenv): the core, evaluating
+# and batch.
 test-pythons:
 	@for version in 3.12 3.13; do \
 	    python=; \
@@ -31,10 +32,11 @@ test-pythons:
 	        if $$candidate --version >/dev/null 2>&1; then python=$$candidate; break; fi; \
 	    done; \
 	    if [ -z "$$python" ]; then echo "skipped: Python $$version is not here"; continue; fi; \
-	    echo "Python $$version, the core without torch"; \
+	    echo "Python $$version, without torch"; \
 	    "$$python" -m venv $(VENV)-$$version && \
-	    $(VENV)-$$version/bin/python -m pip install --quiet -c constraints.txt -e . pytest hypothesis pillow && \
-	    $(VENV)-$$version/bin/python -m pytest -q -m "not slow" tests/core tests/cli/test_detect.py || exit 1; \
+	    $(VENV)-$$version/bin/python -m pip install --quiet -c constraints.txt -e '.[batch,evaluate]' pytest hypothesis pillow && \
+	    $(VENV)-$$version/bin/python -m pytest -q -m "not slow and not long" \
+	        tests/core tests/batch tests/evaluate tests/cli/test_detect.py tests/cli/test_evaluate.py || exit 1; \
 	done
 
 check: $(VENV)/.dev

@@ -5,13 +5,14 @@
 PHOTOS and --output may be URLs, so that the store's requests are in every measured second. First every shard of
 the photos is done once by the real worker in this process: how long it waits for each picture, how long it looks at
 it, and what it does once a shard (marks, plan, writing the part). `benchmarks/batch_simulate.py` draws from these.
-Then the driver plans 200,000 pictures, which is told for a million; then whole runs of both engines, starting of
-processes included.
+Then the driver plans 200,000 pictures, which is told for a million; then whole runs of both engines in turns,
+--repeats times each, starting of processes included; the seconds until the first shard was done are told beside.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="*", default=[1, os.cpu_count() or 1])
     parser.add_argument("--engines", nargs="*", default=["local", "ray"], choices=["local", "ray"])
     parser.add_argument("--shard-size", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
 
@@ -68,13 +70,12 @@ def main() -> None:
             figures["plan_s_a_million"],
             "to plan 1 M",
         )
-        for engine in arguments.engines:
-            for workers in arguments.workers:
-                request = Request(
-                    arguments.photos, f"{output}/{engine}-{workers}", shard_size=arguments.shard_size
-                )
-                figures["runs"].append(whole_run(request, engine, workers, alone))
-                show(*figures["runs"][-1].values())
+        wanted = itertools.product(range(arguments.repeats), arguments.engines, arguments.workers)
+        for turn, engine, workers in wanted:
+            place = f"{output}/{engine}-{workers}-{turn}"
+            request = Request(arguments.photos, place, shard_size=arguments.shard_size)
+            figures["runs"].append(whole_run(request, engine, workers, alone))
+            show(*figures["runs"][-1].values())
     if arguments.json:
         write_text(arguments.json, json.dumps(figures, indent=1) + "\n")
 
@@ -137,14 +138,26 @@ def whole_run(request: Request, engine: str, workers: int, alone: float) -> dict
     begin: Engine = partial(run_local, workers=workers)
     if engine == "ray":
         begin = partial(run_ray, workers=workers, address=None, gpus_per_worker=0)
+    done_at: list[float] = []
+
+    def progress(done: int, total: int) -> None:
+        if done:
+            done_at.append(time.perf_counter())
+
     began = time.perf_counter()
-    run(request, begin, lambda done, total: None)
+    run(request, begin, progress)
     seconds = time.perf_counter() - began
     if engine == "ray":
         import ray
 
         ray.shutdown()
-    return {"engine": engine, "workers": workers, "seconds": seconds, "efficiency": alone / workers / seconds}
+    return {
+        "engine": engine,
+        "workers": workers,
+        "seconds": seconds,
+        "first_shard_s": done_at[0] - began,
+        "efficiency": alone / workers / seconds,
+    }
 
 
 def show(*values: Any) -> None:

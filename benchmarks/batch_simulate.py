@@ -5,8 +5,8 @@
 times.json is what `benchmarks/batch.py PHOTOS --json times.json` wrote. Ray Data's scheduler, set up by the same
 function as a real run, and the driver are real. A worker's shard is three sleeps: for the reading and for the looking
 of as many pictures as make about --shard-seconds, each drawn by chance from the measured ones, and for what a shard
-takes besides. Nothing is scaled. Up to 64 workers each have a process; beyond, each of 64 processes stands for
-several workers by as many threads (--processes).
+takes besides. Nothing is scaled. Up to --processes workers each have a process; beyond, each process stands for
+several workers by as many threads.
 
 Starting is told apart: the clock runs from the first sleep, when all processes are there, to the end of the last.
 Every worker-second of that which is not sleep that was asked for is in one of four: before a worker's first shard,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featherface.train.augment import PAD_COLOUR, Labels, View, recolour, view_image, view_labels
+from featherface.train.augment import PAD_COLOUR, Labels, View, no_labels, recolour, view_image, view_labels
 from featherface.train.config import DataConfig
 from featherface.train.data import (
     CropDataset,
@@ -115,6 +115,19 @@ def test_recolouring_never_turns_light_and_dark_round(seed):
     out = recolour(ramp, np.random.default_rng(seed)).mean((0, 2))
     smooth = np.convolve(out, np.ones(17) / 17, "valid")
     assert (np.diff(smooth) > -0.5).all(), "what was darker must not become lighter"
+
+
+@pytest.mark.parametrize("redraws", [0, 10])
+def test_negatives_have_the_share_that_the_recipe_says(tmp_path, redraws):
+    """However often a picture is drawn anew: each try must not be another chance for a negative."""
+    config = DataConfig(
+        native_rate=0.0, face_size=(200.0, 210.0), redraws=redraws, negative_rate=0.1, cache_dir=str(tmp_path)
+    )
+    picture = Picture(tmp_path / "a.png", labels([0, 0, 10, 10]), 1.0)
+    negative = Picture(tmp_path / "n.png", no_labels(), 1.0)
+    dataset = CropDataset([picture], [negative], config, 0)
+    drawn = [dataset.drawn(np.random.default_rng(i))[0] for i in range(2000)]
+    assert 0.08 < np.mean([one is negative for one in drawn]) < 0.12
 
 
 def view_of(face, seed, config):

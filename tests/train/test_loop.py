@@ -199,8 +199,15 @@ def test_a_loss_that_is_no_number_stops_with_the_batch_saved(tiny, tmp_path, mon
 
 @pytest.mark.long
 def test_hours_fit_a_whole_cycle_into_the_time(tiny):
-    outcome = train(replace(tiny, hours=3 / 3600))
+    seconds = 3
+    began = time.monotonic()
+    outcome = train(replace(tiny, hours=seconds / 3600))
+    took = time.monotonic() - began
     assert outcome.finished and outcome.steps > 0
+    with (outcome.weights.parent / "train.csv").open() as file:
+        parts = [float(row["part"]) for row in csv.DictReader(file)]
+    assert parts[-1] >= 1 and took >= seconds * 0.9, "the whole time, and the cycle to its end"
+    assert took < 10 * seconds, "and no more, but for what starting takes"
 
 
 @pytest.mark.long
@@ -218,6 +225,7 @@ def test_distilling_learns_from_a_teacher_of_ours(tiny, tmp_path):
         pytest.param({"init": "elsewhere"}, "init", id="unknown start"),
         pytest.param({"init": "gone.safetensors"}, "gone", id="missing weights"),
         pytest.param({"model": "v7"}, "v7", id="unknown preset"),
+        pytest.param({"trainable": ("heads.7",)}, "no module 'heads.7'", id="unknown module"),
     ],
 )
 def test_what_cannot_start_says_so(tiny, change, reason):

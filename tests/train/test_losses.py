@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from featherface.boxes import decode_boxes as decode_numpy
 from featherface.model import Predictions, build, preset
-from featherface.train.assign import BACKGROUND, IGNORED, Targets, dynamic_assign, multibox_assign
+from featherface.train.assign import BACKGROUND, IGNORED, Targets, also_dense, dynamic_assign, multibox_assign
 from featherface.train.config import DistillConfig, LossConfig
 from featherface.train.distill import DistillationLoss, TeacherOutput, softened_divergence
 from featherface.train.geometry import (
@@ -88,6 +88,22 @@ def test_dynamic_assignment_prefers_the_prior_that_predicts_better():
     logits = torch.zeros(len(decoded))
     logits[other] = 5.0
     assert dynamic_assign(GRID, targets(face), logits, decoded, 2.6, 0.75)[other] == 0
+
+
+def test_a_large_face_may_have_all_priors_that_overlap_it_as_multibox_gives_them():
+    faces = targets([20.0, 20.0, 110.0, 120.0], [4.0, 4.0, 20.0, 20.0], ignored=[[60.0, 60.0, 64.0, 64.0]])
+    decoded = decode_boxes(torch.zeros(len(GRID.strides), 4), GRID.boxes_cxcywh, VARIANCES)
+    few = dynamic_assign(GRID, faces, torch.zeros(len(decoded)), decoded, 2.6, 0.75)
+    many = also_dense(few, GRID, faces, 64.0, 0.35)
+    large = GRID.boxes_cxcywh[:, 2] >= 64
+    wanted = (multibox_assign(GRID, faces, 0.35) == 0) & large
+    assert (few == 0).sum() <= 10 < wanted.sum(), "the case that this is for"
+    assert (many[wanted & (few == BACKGROUND)] == 0).all()
+    assert torch.equal(many[~wanted], few[~wanted]), (
+        "nothing else changes, ignored and small priors least of all"
+    )
+    nobody = targets()
+    assert torch.equal(also_dense(few, GRID, nobody, 64.0, 0.35), few)
 
 
 def test_two_faces_never_share_a_prior():
@@ -224,6 +240,7 @@ def test_crowds_are_damped(image, crops, damping, expected, why):
     [
         ({"large_weight": 2.0}, "a face of large priors weighs more"),
         ({"spare_overlap": 0.4}, "background whose box meets a face is spared"),
+        ({"dense_prior": 64.0}, "a large face has all priors that overlap it"),
     ],
 )
 def test_a_switch_of_the_loss_acts_where_it_should_and_only_there(change, why):

@@ -72,6 +72,20 @@ def disturbed(network):
     return network.eval()
 
 
+def test_only_what_is_named_learns(tiny, tmp_path):
+    torch.manual_seed(0)
+    save_weights(build(preset("nano_b")), tmp_path / "w.safetensors")
+    names = ("heads.2", "context.2")
+    config = replace(
+        tiny, model="nano_b", init=str(tmp_path / "w.safetensors"), steps=2, trainable=names, ema=0.0
+    )
+    train(config)
+    before, after = load_file(tmp_path / "w.safetensors"), load_file(tmp_path / "tiny" / "last.safetensors")
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed and all(key.startswith(tuple(f"{name}." for name in names)) for key in changed)
+    assert {name for name in names if any(key.startswith(name) for key in changed)} == set(names)
+
+
 def test_a_frozen_stem_stays_as_it_is(tiny, tmp_path):
     torch.manual_seed(0)
     save_weights(build(preset("nano_b")), tmp_path / "w.safetensors")

@@ -86,6 +86,21 @@ def dynamic_assign(
     return matched
 
 
+def also_dense(
+    matched: Tensor, grid: PriorGrid, targets: Targets, smallest: float, threshold: float
+) -> Tensor:
+    """`matched`, and background priors of side `smallest` or more take the face that they overlap by `threshold`.
+
+    The choice of `dynamic_assign` leaves a large face ten priors at most. MultiBox gives it some forty, whose scores
+    speak for it together; a teacher of that kind is right about them, and must not be taught away as background.
+    """
+    if len(targets.boxes) == 0:
+        return matched
+    best, face = iou_matrix(to_xyxy(grid.boxes_cxcywh), targets.boxes).max(1)
+    more = (matched == BACKGROUND) & (best >= threshold) & (grid.boxes_cxcywh[:, 2] >= smallest)
+    return torch.where(more, face, matched)
+
+
 def _candidates(grid: PriorGrid, boxes: Tensor, ratio: float, radius: float) -> Tensor:
     """(N, P) bool: which priors may take which face."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2

@@ -13,6 +13,7 @@ from featherface.model.weights import unfolded
 from featherface.train.config import TrainConfig
 from featherface.train.data import CropDataset, collate
 from featherface.train.distill import Teacher
+from featherface.train.parameters import parameter_groups
 from featherface.train.schedule import one_cycle
 from featherface.train.task import TrainTask
 
@@ -26,7 +27,7 @@ def brief_training(
     """
     network = folded(model).train()
     task = TrainTask(config, network, teacher, bf16=False)
-    optimizer = AdamW(network.parameters(), lr=config.max_lr, weight_decay=config.weight_decay)
+    optimizer = AdamW(parameter_groups(network, config.weight_decay), lr=config.max_lr)
     for step in range(config.steps):
         for group in optimizer.param_groups:
             group["lr"] = one_cycle(step / config.steps, config)

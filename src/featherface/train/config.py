@@ -88,7 +88,10 @@ class LossConfig:
     negatives_per_positive: int = 7
     """Hard negatives kept for every positive prior (cross-entropy only)."""
     overlap_threshold: float = 0.35
-    """IoU from which a prior is positive (multibox only)."""
+    """IoU from which a prior is positive (multibox, and `dense_prior`)."""
+    dense_prior: float = 0.0
+    """Background priors of at least this side, pixels, that meet a face at `overlap_threshold` learn it too, as they
+    do in a MultiBox teacher (dynamic only). 0 leaves it at the few chosen."""
     large_prior: float = 32.0
     """Priors of at least this side, in pixels, are weighted by `large_weight`."""
     large_weight: float = 1.0
@@ -170,6 +173,8 @@ class TrainConfig:
     Done in any case where the start's norms have no statistics, as in what such a training wrote."""
     freeze_stem: bool = False
     """Keep the backbone's first stage as it is up to stride 4."""
+    trainable: tuple[str, ...] = ()
+    """Modules that learn, by name (`heads.2`); all others stay as they are. Nothing named: all learn."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` times both on this machine and takes the faster."""
     threads: int = 0
@@ -223,6 +228,7 @@ class TrainConfig:
             (self.validation_images >= 0, "validation_images must be at least 0"),
             (data.crowd_power >= 0, "data.crowd_power must be at least 0"),
             (data.rotate_degrees >= 0, "data.rotate_degrees must be at least 0"),
+            (loss.dense_prior >= 0, "loss.dense_prior must be at least 0"),
             (loss.candidate_radius > 0, "loss.candidate_radius must be over 0"),
             (loss.quality_power >= 0, "loss.quality_power must be at least 0"),
             (loss.negatives_per_positive >= 0, "loss.negatives_per_positive must be at least 0"),

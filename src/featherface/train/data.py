@@ -122,19 +122,30 @@ class CropDataset(Dataset[Sample]):
         return canvas, join(parts)
 
     def _crop(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], Labels]:
-        drawn = draw_face_size(rng, self.config)
-        for _ in range(self.config.redraws + 1):
-            picture = self._draw(rng)
-            box = draw_face(rng, picture.labels)
-            if drawn is None or box is None or drawn <= self.config.max_enlarge * _side(box):
-                break
+        picture, box, drawn = self.drawn(rng)
         image = self.cache.read(picture.path)
         view = choose_view(rng, image.shape[1], image.shape[0], box, drawn, size, self.config)
         return view_image(image, view, size), view_labels(picture.labels, view, size, self.config.min_face)
 
+    def drawn(self, rng: np.random.Generator) -> tuple[Picture, NDArray[np.float32] | None, float | None]:
+        """A picture, one of its faces if it has any, and the size that this one is to have in the crop, pixels."""
+        drawn = draw_face_size(rng, self.config)
+        picture = self._draw(rng)
+        box = draw_face(rng, picture.labels)
+        for _ in range(self.config.redraws):
+            if drawn is None or box is None or drawn <= self.config.max_enlarge * _side(box):
+                break
+            # Among the labelled ones: each try would be another chance for a negative, which the search ends with.
+            picture = self._labelled(rng)
+            box = draw_face(rng, picture.labels)
+        return picture, box, drawn
+
     def _draw(self, rng: np.random.Generator) -> Picture:
         if self.negatives and rng.random() < self.config.negative_rate:
             return self.negatives[int(rng.integers(len(self.negatives)))]
+        return self._labelled(rng)
+
+    def _labelled(self, rng: np.random.Generator) -> Picture:
         place = int(np.searchsorted(self.cumulative, rng.random(), side="right"))
         return self.pictures[min(place, len(self.pictures) - 1)]
 

@@ -27,6 +27,7 @@ from featherface.train.config import TrainConfig, to_dict
 from featherface.train.data import Batch, CropDataset, make_loader
 from featherface.train.depthwise import quicken
 from featherface.train.logs import RunLog
+from featherface.train.parameters import freeze, parameter_groups
 from featherface.train.schedule import moving_average, one_cycle
 from featherface.train.task import TrainTask
 
@@ -95,10 +96,9 @@ class Trainer:
         self.model = (folded(model) if self.folds else model).train()
         quicken(self.model)
         self.model.to(device=distributed.device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if config.freeze_stem:
-            self.model.backbone.stage1[:4].requires_grad_(False).eval()
+        freeze(self.model, config)
         self.average = moving_average(self.model, config.ema)
-        self.optimizer = AdamW(_parameter_groups(self.model, config.weight_decay), lr=config.max_lr)
+        self.optimizer = AdamW(parameter_groups(self.model, config.weight_decay), lr=config.max_lr)
         self.make_task = make_task
         self.progress = Progress()
         self.total_steps = _total_steps(config, len(dataset.pictures))
@@ -283,12 +283,3 @@ class Trainer:
 
 def _total_steps(config: TrainConfig, pictures: int) -> int:
     return config.steps or max(1, round(config.epochs * pictures / config.batch_size))
-
-
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Decay on weights of convs and linears only, not on biases, norms and fusion weights."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]

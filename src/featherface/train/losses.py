@@ -12,7 +12,15 @@ from torch.nn import functional as F
 from featherface.model.config import ModelConfig
 from featherface.model.network import Predictions
 from featherface.priors import prior_boxes
-from featherface.train.assign import BACKGROUND, IGNORED, PriorGrid, Targets, dynamic_assign, multibox_assign
+from featherface.train.assign import (
+    BACKGROUND,
+    IGNORED,
+    PriorGrid,
+    Targets,
+    also_dense,
+    dynamic_assign,
+    multibox_assign,
+)
 from featherface.train.augment import Labels
 from featherface.train.config import LossConfig
 from featherface.train.distributed import mean_over_processes
@@ -89,6 +97,8 @@ class DetectionLoss(nn.Module):
             matched = dynamic_assign(
                 grid, targets, face_logits, boxes, config.candidate_ratio, config.candidate_radius
             )
+            if config.dense_prior:
+                matched = also_dense(matched, grid, targets, config.dense_prior, config.overlap_threshold)
         if config.spare_overlap and len(targets.boxes):
             near = iou_matrix(boxes, targets.boxes).amax(1) > config.spare_overlap
             matched[near & (matched == BACKGROUND)] = IGNORED

@@ -1,0 +1,32 @@
+"""Which of a network's parameters learn, and which of them decay."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from featherface.errors import ConfigError
+from featherface.model.network import FeatherFace
+from featherface.train.config import TrainConfig
+
+
+def freeze(model: FeatherFace, config: TrainConfig) -> None:
+    """Keep what the recipe wants kept (`trainable`, `freeze_stem`); ConfigError for a module that is not there."""
+    if config.trainable:
+        model.requires_grad_(False).eval()
+        for name in config.trainable:
+            try:
+                module = model.get_submodule(name)
+            except AttributeError as error:
+                raise ConfigError(f"trainable: the network has no module {name!r}") from error
+            module.requires_grad_(True).train()
+    if config.freeze_stem:
+        model.backbone.stage1[:4].requires_grad_(False).eval()
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Decay on weights of convs and linears only, not on biases, norms and fusion weights."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
