@@ -34,8 +34,8 @@ test-pythons:
 	    if [ -z "$$python" ]; then echo "skipped: Python $$version is not here"; continue; fi; \
 	    echo "Python $$version, without torch"; \
 	    "$$python" -m venv $(VENV)-$$version && \
-	    $(VENV)-$$version/bin/python -m pip install --quiet -c constraints.txt -e '.[batch,evaluate]' pytest hypothesis pillow && \
-	    $(VENV)-$$version/bin/python -m pytest -q -m "not slow and not long" \
+	    $(VENV)-$$version/bin/python -m pip install --quiet -c constraints.txt -e '.[batch,evaluate]' pytest pytest-xdist hypothesis pillow && \
+	    $(VENV)-$$version/bin/python -m pytest -q -n 2 -m "not slow and not long" \
 	        tests/core tests/batch tests/evaluate tests/cli/test_detect.py tests/cli/test_evaluate.py || exit 1; \
 	done
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+
+pytest.importorskip("torch", reason="the train extra is not installed")
 from onnx import TensorProto, helper
 
 from featherface.errors import ModelError
