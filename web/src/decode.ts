@@ -48,12 +48,11 @@ export function priorBoxes(height: number, width: number, spec: ModelSpec): Floa
   return priors;
 }
 
-/** The faces of a picture of `width` x `height` that lies at the top left of a padded input of `inputSize`. */
-export const decode = (...[outputs, spec, inputSize, width, height, options = DEFAULTS]: Parameters<typeof decodeAll>): Face[] =>
-  suppress(decodeAll(outputs, spec, inputSize, width, height, options), options);
-
-/** The same before suppression, best first: what votes on a box when there are several looks. */
-export function decodeAll(
+/**
+ * The faces of a picture of `width` x `height` that lies at the top left of a padded input of `inputSize`, best first.
+ * They are not suppressed yet: all of them vote on boxes when there are several looks.
+ */
+export function decode(
   outputs: Outputs,
   spec: ModelSpec,
   inputSize: { width: number; height: number },

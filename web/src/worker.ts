@@ -1,6 +1,6 @@
 /** The detector's own thread: opens networks and finds faces, one request after the other. */
 
-import { decodeAll, rescale, suppress } from "./decode";
+import { decode, rescale, suppress } from "./decode";
 import { joined, overviewOf } from "./overview";
 import { fitted, padded, Preparer, type Size } from "./pixels";
 import { openRuntime, type Runtime } from "./runtime";
@@ -78,7 +78,7 @@ async function look(picture: ImageBitmap, shown: Size): Promise<Found> {
     boxDeltas: values("box_deltas"),
     landmarkDeltas: values("landmark_deltas"),
   };
-  const faces = decodeAll(outputs, spec, input, shown.width, shown.height);
+  const faces = decode(outputs, spec, input, shown.width, shown.height);
   const end = performance.now();
   return {
     width,

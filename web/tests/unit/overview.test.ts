@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { decodeAll, rescale } from "../../src/decode";
+import { decode, rescale } from "../../src/decode";
 import { joined, overviewOf } from "../../src/overview";
 import { fitted } from "../../src/pixels";
 import type { Box, Face } from "../../src/types";
@@ -46,7 +46,7 @@ describe.each(["v2_tall", "nano_b_tall"])("both looks of %s as Python joins them
   test.each(expected)("the same faces at $threshold", ({ faces }) => {
     const [full, small] = looks.map(({ outputs, input }, i) => {
       const { width: columns, height: rows } = sizes[i];
-      return rescale(decodeAll(outputs, spec, input, columns, rows), width / columns, height / rows);
+      return rescale(decode(outputs, spec, input, columns, rows), width / columns, height / rows);
     });
     const heights = faces.map(({ box: [, top, , bottom] }) => bottom - top);
     expect(Math.max(...heights), "one that the first look does not see whole").toBeGreaterThan(640);
