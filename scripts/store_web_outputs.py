@@ -74,7 +74,7 @@ def cases() -> list[Case]:
 
 
 def tall(sheet: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """1,400 rows: a face that only the small copy shows whole, one that both looks see, some that the first alone does."""
+    """1,400 rows: a face that only the small copy shows whole, one that both looks see, some for the first alone."""
     near = read_image(EXAMPLES / "grace_hopper.jpg")[60:390, 110:420]
     middle = read_image(EXAMPLES / "eileen_collins.jpg")[20:200, 100:355]
     picture = np.zeros((1400, 1024, 3), np.uint8)
