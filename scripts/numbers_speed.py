@@ -114,13 +114,29 @@ def service() -> str:
             *(f"{f['memory_mb_before']:.0f} MB, {f['memory_mb_after']:.0f} MB" for f in (good, broken)),
         ),
     ]
-    answers = [("kind of request", "answers")]
-    words = {"200": "200", "0": "(hung up)", "-1": "200, but other faces"}
-    for kind, found in sorted(broken["answers"].items()):
-        answers.append(
-            (kind, ", ".join(f"{n:,} times {words.get(status, status)}" for status, n in found.items()))
-        )
-    return f"{table(lines)}\n\n{table(answers)}"
+    return f"{table(lines)}\n\n{table(answers(broken))}"
+
+
+def answers(broken: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Each kind of request with its answers: good ones first, good but slow ones, broken ones."""
+    kinds = dict(broken["answers"])
+    # Older files count the slow ones, which are good, among the broken.
+    slow = broken.get("slow_but_good") or kinds.get("slow", {})
+    kinds.pop("slow", None)
+    good = {"good": kinds.pop("good", {}), "slow, but good": slow}
+    words = {
+        "200": "200",
+        "0": "(hung up)",
+        "-1": "200, but other faces",
+        "-2": "an error without its sentence",
+        "-3": "(broken off by the service)",
+    }
+    rows: list[tuple[str, ...]] = [("kind of request", "answers")]
+    for kind, found in (*good.items(), *sorted(kinds.items())):
+        if found:
+            said = (f"{n:,} times {words.get(status, status)}" for status, n in found.items())
+            rows.append((kind, ", ".join(said)))
+    return rows
 
 
 def service_memory() -> str:

@@ -29,6 +29,7 @@ WANTED = (
     "weights/v2.json",
     "web/dist/index.html",
     "web/dist/models.json",
+    "web/dist/licences.txt",
     "web/policy.txt",
     "py.typed",
     "LICENSE",

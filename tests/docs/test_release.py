@@ -86,7 +86,11 @@ ALWAYS = ["check", "demo", "docs", "test", "test-long", "test-docs", "test-pytho
     [
         pytest.param(["npm", "chromium"], {}, [PAGE, "web-unit", "web-e2e"], "", id="all there"),
         pytest.param(
-            ["npm"], {}, [PAGE, "web-unit"], "skipped: make web-e2e (needs Chromium", id="no browser"
+            ["npm"],
+            {},
+            [PAGE, "web-unit"],
+            "skipped: make web-e2e (no test of the page ran in",
+            id="no browser",
         ),
         pytest.param(
             ["npm", "apt-get"],
@@ -99,7 +103,7 @@ ALWAYS = ["check", "demo", "docs", "test", "test-long", "test-docs", "test-pytho
             ["npm", "apt-get"],
             {"CI": "true", "APT_FAILS": "1"},
             [PAGE, "web-unit"],
-            "chromium could not be installed by apt-get\nskipped: make web-e2e",
+            "is not there, and apt-get could not install it)",
             id="CI cannot get one",
         ),
         pytest.param(
@@ -152,6 +156,10 @@ def test_ci_runs_what_it_can_and_says_what_it_cannot(tools, environment, makes, 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "made").read_text().split() == ALWAYS + makes
     assert says in done.stdout
+    if "skipped: " in done.stdout:
+        said, last = done.stdout.splitlines()[-2:]
+        assert last == f"all that was run is good; {said}", "it is the last line, too"
+    assert ("skipped" in done.stdout) == (not {PAGE, "web-e2e"} <= set(makes))
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ class Server:
         command = [sys.executable, "-c", "from featherface.cli import main; main()", "serve"]
         self.process = subprocess.Popen(
             [*command, "--port", str(self.port), *options], stderr=subprocess.PIPE, text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True,
         )  # fmt: skip
         self.url = f"http://127.0.0.1:{self.port}"
         for _ in range(600):
@@ -103,5 +103,5 @@ def serve():
     yield start
     for server in servers:
         if server.process.poll() is None:
-            server.process.kill()
+            os.killpg(server.process.pid, signal.SIGKILL)  # its workers, too, which would keep the pipe open
             server.process.communicate()

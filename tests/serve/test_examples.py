@@ -58,7 +58,7 @@ def test_every_example_has_memory_for_what_the_service_allows(file, pattern, exa
     """The rule in docs/service.md: the process, what pictures in work take, and bodies."""
     text = (examples / "serve" / file).read_text(encoding="utf-8")
     settings = Settings(max_pixels=int(re.search(r'--max-pixels[", ]+(\d+)', text)[1]))
-    needed = 300_000_000 + 150 * settings.budget + settings.most_body_bytes
+    needed = 300_000_000 + 150 * settings.budget + settings.most_bytes
     assert int(re.search(pattern, text, re.MULTILINE)[1]) << 30 >= needed
 
 

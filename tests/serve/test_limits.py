@@ -211,14 +211,14 @@ def in_the_middle_of(client, service, data, then):
 
         async with client:
             slow = asyncio.create_task(client.post("/v1/detect", content=body()))
-            while not service.body_bytes:
+            while not service.traffic.bodies:
                 await asyncio.sleep(0.01)
             between = await then(client)
             go_on.set()
             return between, await slow
 
     result = asyncio.run(run())
-    assert service.in_hand == service.body_bytes == 0
+    assert service.in_hand == service.traffic.bodies == 0
     return result
 
 
@@ -233,9 +233,9 @@ def test_bodies_that_arrive_are_bounded_by_their_bytes(slow_app, photo):
     client, service = slow_app(0, max_bytes=len(photo))
 
     async def many(client):
-        service.body_bytes += 9 * len(photo)
+        service.traffic.bodies += 9 * len(photo)
         answer = await client.post("/v1/detect", content=photo)
-        service.body_bytes -= 9 * len(photo)
+        service.traffic.bodies -= 9 * len(photo)
         return answer
 
     refused, slow = in_the_middle_of(client, service, photo, many)

@@ -48,7 +48,10 @@ export function priorBoxes(height: number, width: number, spec: ModelSpec): Floa
   return priors;
 }
 
-/** The faces of a picture of `width` x `height` that lies at the top left of a padded input of `inputSize`. */
+/**
+ * The faces of a picture of `width` x `height` that lies at the top left of a padded input of `inputSize`, best first.
+ * They are not suppressed yet: all of them vote on boxes when there are several looks.
+ */
 export function decode(
   outputs: Outputs,
   spec: ModelSpec,
@@ -60,14 +63,13 @@ export function decode(
   const priors = priorBoxes(inputSize.height, inputSize.width, spec);
   if (outputs.scores.length * 4 !== priors.length)
     throw new Error(`model ${spec.name}: ${outputs.scores.length} scores for ${priors.length / 4} priors`);
-  const faces = candidates(outputs.scores, options.scoreThreshold)
+  return candidates(outputs.scores, options.scoreThreshold)
     .map((index) => decodeOne(outputs, priors, index, spec.variances, width, height))
     .filter(({ box: [x1, y1, x2, y2] }) => Math.min(x2 - x1, y2 - y1) >= LEAST_SIDE);
-  return suppress(faces, options.iouThreshold, options.maxDetections);
 }
 
 /** Greedy non-maximum suppression of faces that are sorted best first. */
-export function suppress(faces: Face[], iouThreshold: number, maxDetections: number): Face[] {
+export function suppress(faces: Face[], { iouThreshold, maxDetections }: DecodeOptions = DEFAULTS): Face[] {
   const kept: Face[] = [];
   for (const face of faces) {
     if (kept.length >= maxDetections) break;

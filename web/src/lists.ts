@@ -8,6 +8,8 @@ export interface Photo {
   /** Once it has been decoded. The picture itself is not kept: 12 megapixels take 48 MB. */
   thumbnail?: HTMLCanvasElement;
   found?: Found;
+  /** At full size, once it was looked at so. */
+  whole?: Found;
   error?: string;
 }
 

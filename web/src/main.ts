@@ -5,7 +5,7 @@ import { Camera } from "./camera";
 import { DetectorClient } from "./client";
 import { fillShelf, fillTable, type Photo, thumbnail } from "./lists";
 import { keepOffline } from "./offline";
-import { blurred, download, scored, toHide, toJson } from "./save";
+import { blurred, both, download, isShrunk, scored, toHide, toJson } from "./save";
 import type { Detections, Engine, Found, ModelEntry } from "./types";
 import { counted, hintOf, View } from "./view";
 
@@ -123,7 +123,7 @@ async function select(photo: Photo): Promise<void> {
 /** Brings the page in line with the selected photo and the slider. */
 function render(): void {
   get("threshold-value").textContent = leastShown().toFixed(2);
-  blurHint.textContent = hintOf(hideFrom(leastShown()), selected?.found && toHide(selected.found, leastShown()));
+  blurHint.textContent = hintOf(hideFrom(leastShown()), selected && known(selected));
   get("stage").hidden = !camera.running && !selected?.thumbnail;
   fillShelf(get("photos"), camera.running ? [] : photos, selected, (photo) => void select(photo).catch(complain));
   get("shelf").hidden = camera.running || photos.length < 2;
@@ -183,12 +183,38 @@ function stopCamera(): void {
   else render();
 }
 
+/** The faces that would be hidden in the photo; nothing while it was not looked at, or not at its full size. */
+function known({ found, whole }: Photo): Detections | undefined {
+  if (!found) return undefined;
+  const all = isShrunk(found, Number(size.value)) ? whole && both(found, whole) : found;
+  return all && toHide(all, leastShown());
+}
+
 async function saveBlurred(): Promise<void> {
   if (!selected?.found) return;
-  const { name, found } = selected;
-  const picture = await decoded(selected);
-  download(...(await blurred(picture, toHide(found, leastShown()), name)));
+  const [photo, found, longSide] = [selected, selected.found, Number(size.value)];
+  let [all, failed]: [Detections, string] = [found, ""];
+  try {
+    if (isShrunk(found, longSide)) all = both(found, await lookAtWhole(photo));
+  } catch (error) {
+    failed = (error as Error).message;
+  }
+  const picture = await decoded(photo);
+  download(...(await blurred(picture, toHide(all, leastShown()), photo.name)));
   picture.close();
+  render();
+  if (failed) say(`Blurred are only the faces found at ${longSide} px, since full size failed: ${failed}`, true);
+}
+
+/** A photo that was shrunk is looked at as it is before it is saved: a missed face costs more than some seconds. */
+async function lookAtWhole(photo: Photo): Promise<Detections> {
+  if (photo.whole) return photo.whole;
+  say(`Looking at ${photo.name} in full size…`);
+  blurButton.disabled = true;
+  const mine = round;
+  const whole = await detector.detect(await decoded(photo), 0);
+  if (mine === round) photo.whole = whole;
+  return whole;
 }
 
 function saveJson(): void {
@@ -199,7 +225,7 @@ function saveJson(): void {
 }
 
 function again(): void {
-  for (const photo of photos) if (photo.thumbnail) delete photo.found, delete photo.error;
+  for (const photo of photos) if (photo.thumbnail) delete photo.found, delete photo.whole, delete photo.error;
   void lookAtAll();
 }
 

@@ -1,6 +1,7 @@
 /** Files for the user: a picture with its faces blurred, and the JSON that `featherface detect --json` writes. */
 
 import { hideFaces, hideFrom } from "./blur";
+import { suppress } from "./decode";
 import type { Detections } from "./types";
 
 export interface Result {
@@ -18,6 +19,16 @@ export const scored = (found: Detections, least: number): Detections => ({
 
 /** The faces that are hidden when those from `shown` on are on the screen: these, and doubtful ones. */
 export const toHide = (found: Detections, shown: number): Detections => scored(found, hideFrom(shown));
+
+/** Whether the network saw less than the whole picture, whose longer side was to be `longSide` (0: as it is). */
+export const isShrunk = ({ width, height }: Detections, longSide: number): boolean =>
+  longSide > 0 && Math.max(width, height) > longSide;
+
+/** The faces of two looks at one picture, the better box of each. */
+export const both = (first: Detections, second: Detections): Detections => ({
+  ...first,
+  faces: suppress([...first.faces, ...second.faces].sort((a, b) => b.score - a.score)),
+});
 
 /** The JSON of the command line, rounded as it rounds. */
 export function toJson(results: Result[]): string {

@@ -59,7 +59,8 @@ export const counted = (count: number): string => `${count.toLocaleString("en")}
 
 /** What "Save with faces blurred" does to the faces that are hidden from this score on, once they are known. */
 export const hintOf = (least: number, hidden?: Detections): string =>
-  `Blurs ${hidden ? counted(hidden.faces.length) : "all faces"} with a score of ${least.toFixed(2)} or more, shown or not.`;
+  `Blurs ${hidden ? counted(hidden.faces.length) : "all faces"} with a score of ${least.toFixed(2)} or more, shown or not` +
+  (hidden ? "." : ", after a look in full size.");
 
 function drawFace(context: CanvasRenderingContext2D, face: Face, scale: number, pageWidth: number): void {
   const [x1, y1, x2, y2] = face.box.map((value) => value * scale);

@@ -1,6 +1,6 @@
 /** The detector's own thread: opens networks and finds faces, one request after the other. */
 
-import { decode, rescale } from "./decode";
+import { decode, rescale, suppress } from "./decode";
 import { joined, overviewOf } from "./overview";
 import { fitted, padded, Preparer, type Size } from "./pixels";
 import { openRuntime, type Runtime } from "./runtime";
@@ -41,7 +41,7 @@ async function detect(picture: ImageBitmap, longSide: number): Promise<Found> {
   const overview = overviewOf(shown);
   try {
     const full = await look(picture, shown);
-    if (!overview) return full;
+    if (!overview) return { ...full, faces: suppress(full.faces) };
     const small = await look(picture, overview);
     const [scale, smaller] = [shown.height / picture.height, overview.height / picture.height];
     return { ...full, faces: joined(full.faces, scale, small.faces, smaller), timing: sum(full, small) };
@@ -60,7 +60,7 @@ function sum({ timing: a }: Found, { timing: b }: Found): Timing {
   };
 }
 
-/** One run of the network over the whole picture, at the size `shown`. */
+/** One run of the network over the whole picture, at the size `shown`; its faces are not suppressed yet. */
 async function look(picture: ImageBitmap, shown: Size): Promise<Found> {
   if (!current) throw new Error("no model is open");
   const { runtime, spec } = current;

@@ -22,7 +22,7 @@ _SETTINGS = "FEATHERFACE_SERVE_SETTINGS"
 TOKEN = "FEATHERFACE_TOKEN"
 _IDLE = 15
 """Seconds for a request's head, at most, and for a connection between two requests."""
-_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".bmp": "image/bmp"}
+_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,9 @@ def serve(
     ] = 0,
     max_requests: Annotated[int, typer.Option(help="Requests in hand before 429.")] = 32,
     max_connections: Annotated[int, typer.Option(help="Open connections before 503.")] = 512,
-    timeout: Annotated[float, typer.Option(help="Seconds for a body, and for its pictures.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds for a body, for its pictures, and for its answer to be taken.")
+    ] = 30.0,
     token_file: Annotated[
         Path | None, typer.Option(help=f"File with a bearer token that requests must carry; or set {TOKEN}.")
     ] = None,
@@ -110,12 +112,15 @@ def anonymise(detector: Detector, data: bytes, name: str, how: Hiding) -> tuple[
 
 
 def _suffix(data: bytes) -> str:
-    """The format by the first bytes; what is none of these comes back as PNG."""
+    """The format by the first bytes; what is none of these comes back as PNG.
+
+    BMP, too, though it could be written: a black and white one would come back in 24 times its size.
+    """
     if data.startswith(b"\xff\xd8"):
         return ".jpg"
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return ".webp"
-    return ".bmp" if data.startswith(b"BM") else ".png"
+    return ".png"
 
 
 def _token(file: Path | None) -> str | None:

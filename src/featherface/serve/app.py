@@ -14,9 +14,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from featherface import __version__
 from featherface.serve import schema
-from featherface.serve.connections import Ending
+from featherface.serve.connections import TRAFFIC, Ending
 from featherface.serve.problems import RequestError, install
 from featherface.serve.queries import Hiding, Options
+from featherface.serve.sending import Weigh
 from featherface.serve.service import Anonymise, Service
 from featherface.serve.settings import Settings
 from featherface.serve.token import guard
@@ -29,8 +30,8 @@ def create_app(settings: Settings, anonymise: Anonymise) -> FastAPI:
     service = Service(settings, anonymise)
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
-        yield
+    async def life(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        yield {TRAFFIC: service.traffic}  # the server's state, which its connections see
         # The server has waited for what was in hand; what is left ends by itself, within one run of the network.
         service.pool.shutdown(wait=False, cancel_futures=True)
 
@@ -46,6 +47,7 @@ def create_app(settings: Settings, anonymise: Anonymise) -> FastAPI:
     _add_routes(app, service)
     _add_states(app, service)
     paths = frozenset(path for path in (getattr(route, "path", None) for route in app.routes) if path)
+    app.add_middleware(Weigh, traffic=service.traffic)  # innermost: what it refuses is counted and logged
     app.add_middleware(Watch, metrics=service.metrics, paths=paths)
     app.add_middleware(Ending)  # outermost: what it waits for is not part of a request's time
     return app
@@ -83,7 +85,10 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         responses=schema.ANONYMISE,
     )
     async def anonymise(request: Request, how: Annotated[Hiding, Query()]) -> Response:
-        """The photo with its faces hidden and without metadata, in its own format; X-Faces says how many."""
+        """The photo with its faces hidden and without metadata; X-Faces says how many.
+
+        JPEG, PNG and WebP come back as what they were, everything else as PNG.
+        """
         async with service.pictures(request) as (upload, *more):
             if more:
                 raise RequestError(400, f"{1 + len(more)} pictures; this answers with one")

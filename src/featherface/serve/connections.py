@@ -1,4 +1,4 @@
-"""How long a connection may take, how many there may be, and how one ends whose request was not read to its end."""
+"""How long a connection may take, how many there may be, and how one ends that is not read to its end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from featherface.serve.sending import Traffic
+
+TRAFFIC = "traffic"
+"""Where the application's lifespan leaves its `Traffic` for the connections."""
 LINGER = 2.0
 """Seconds for which what is left of a body is taken and dropped, so that the sender comes to read its answer."""
 
@@ -18,18 +22,22 @@ _REFUSAL = (
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with two limits it lacks: seconds until a request's head is here, and connections.
+    """uvicorn's HTTP/1.1 with three limits it lacks: seconds for a request's head, seconds for an answer, connections.
 
     uvicorn's time to keep an idle connection ends with the first byte, so a sender of one byte now and then would
-    stay for ever; its limit of connections counts requests only. `timeout_keep_alive` and `limit_concurrency` set
-    these limits, too.
+    stay for ever; it waits for ever for a client to read; its limit of connections counts requests only.
+    `timeout_keep_alive` and `limit_concurrency` set the first and the last, too; the `Traffic` in the application's
+    state sets the second.
     """
 
     _waiting: asyncio.TimerHandle | None = None
+    _sending: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Turn away what is too many, and give the others their time."""
         super().connection_made(transport)
+        # From now on writing is paused while anything is unread, and resumed when all was taken: see pause_writing.
+        transport.set_write_buffer_limits(high=0)
         if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
             transport.write(_REFUSAL)
             transport.close()
@@ -51,7 +59,20 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._stop_waiting()
+        self._stop_sending()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client has not taken all that was written, and its time to do so begins."""
+        super().pause_writing()
+        if self._sending is None:
+            self._traffic.unread(self.transport)
+            self._sending = self.loop.call_later(self._traffic.seconds, self._give_up)
+
+    def resume_writing(self) -> None:
+        """The client has taken all."""
+        super().resume_writing()
+        self._stop_sending()
 
     def _is_busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -64,6 +85,22 @@ class PatientProtocol(H11Protocol):
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+
+    @property
+    def _traffic(self) -> Traffic:
+        traffic: Traffic = self.app_state[TRAFFIC]
+        return traffic
+
+    def _stop_sending(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+            self._traffic.taken(self.transport)
+
+    def _give_up(self) -> None:
+        # Closing would wait for the client to take the rest, which it may never do.
+        self._traffic.log_given_up()
+        self.transport.abort()
 
     def _end(self) -> None:
         if not self.transport.is_closing() and not self._is_busy():

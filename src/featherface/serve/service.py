@@ -19,6 +19,7 @@ from featherface.serve.bodies import Upload, check_size, read_uploads
 from featherface.serve.limits import Budget, Cost, GaveUp, Timed, cost_of
 from featherface.serve.problems import RequestError
 from featherface.serve.queries import Hiding, Options
+from featherface.serve.sending import Traffic
 from featherface.serve.settings import Settings
 from featherface.serve.watch import Metrics
 from featherface.zoo import find_model
@@ -39,12 +40,14 @@ class Service:
         self.session = open_session(find_model(settings.model), threads=1)
         self.pool = ThreadPoolExecutor(settings.lanes, thread_name_prefix="look")
         self.pixels = Budget(settings.budget)
-        self.in_hand = self.body_bytes = 0
+        self.traffic = Traffic(settings.most_bytes, settings.timeout)
+        self.in_hand = 0
         # What was given up, but is still in a run of the network.
         self.late: set[Future[Any]] = set()
         self.metrics = Metrics()
         self.metrics.in_hand.set_function(lambda: self.in_hand)
-        self.metrics.body_bytes.set_function(lambda: self.body_bytes)
+        self.metrics.body_bytes.set_function(lambda: self.traffic.bodies)
+        self.metrics.answer_bytes.set_function(lambda: self.traffic.answers)
         self.metrics.late.set_function(lambda: len(self.late))
 
     @property
@@ -68,9 +71,11 @@ class Service:
 
         def count(more: int) -> None:
             nonlocal mine
-            if self.body_bytes + more > self.settings.most_body_bytes:
-                raise RequestError(429, f"bodies take {self.body_bytes:,} bytes; come back", _SOON)
-            mine, self.body_bytes = mine + more, self.body_bytes + more
+            if not self.traffic.has_room(more):
+                raise RequestError(
+                    429, f"bodies and answers take {self.traffic.held:,} bytes; come back", _SOON
+                )
+            mine, self.traffic.bodies = mine + more, self.traffic.bodies + more
 
         self._check_place()
         try:
@@ -82,7 +87,7 @@ class Service:
             finally:
                 self.in_hand -= 1
         finally:
-            self.body_bytes -= mine
+            self.traffic.bodies -= mine
 
     def _check_place(self) -> None:
         if self.is_full:

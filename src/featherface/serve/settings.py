@@ -33,7 +33,7 @@ class Settings:
     max_connections: int = 512
     """Open at a time in one process; more are told to come back."""
     timeout: float = 30.0
-    """Seconds for the body to arrive, and again for its pictures to be looked at."""
+    """Seconds for the body to arrive, again for its pictures to be looked at, and again for the answer to be taken."""
     cores: int = 0
     """Pictures looked at side by side, each on one thread; 0 means one a core."""
     token: str | None = None
@@ -69,14 +69,14 @@ class Settings:
         return _PASSES * self.max_pixels
 
     @property
-    def most_body_bytes(self) -> int:
-        """Of all bodies that are being read or in hand."""
+    def most_bytes(self) -> int:
+        """Of all bodies that are being read or in hand, and of all answers that were not taken yet."""
         return _BODIES * self.max_bytes
 
     @property
     def longest(self) -> int:
-        """Seconds after which no request is in hand any more: its body, its pictures, and a little."""
-        return math.ceil(2 * self.timeout) + 5
+        """Seconds after which every request has ended: its body, its pictures, its answer, and a little."""
+        return math.ceil(3 * self.timeout) + 5
 
     def to_json(self) -> str:
         """For the environment of worker processes."""

@@ -31,6 +31,7 @@ class Metrics:
         )
         self.in_hand = self._gauge("requests_in_hand", "Being served, with their bodies here")
         self.body_bytes = self._gauge("body_bytes", "Of bodies that arrive or are in hand")
+        self.answer_bytes = self._gauge("answer_bytes", "Of answers that their clients have not taken yet")
         self.late = self._gauge("threads_late", "At work on what was answered with 503")
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:

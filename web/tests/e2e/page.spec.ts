@@ -195,17 +195,96 @@ test("a blurred photo has the same size and no face left", async ({ page }) => {
   await expect(page.getByRole("status")).toHaveText(`0 faces in ${name}`);
 });
 
-test("opens and works without a network after the first load", async ({ page, context }) => {
+test("faces too small for the chosen size are blurred all the same", async ({ page }) => {
   await open(page);
+  const small = await page.evaluate(async () => {
+    const portrait = await createImageBitmap(await (await fetch("./sample.jpg")).blob());
+    const canvas = new OffscreenCanvas(2560, 1440);
+    const context = canvas.getContext("2d")!;
+    context.fillStyle = "#888";
+    context.fillRect(0, 0, 2560, 1440);
+    // A face of some 25 pixels, which are six at 640.
+    context.drawImage(portrait, 1200, 600, 140, 140);
+    const bytes = new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer());
+    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  });
+  const status = page.getByRole("status");
+  const show = (name: string, buffer: Buffer): Promise<void> =>
+    page.locator("#files").setInputFiles({ name, mimeType: "image/png", buffer });
+  await page.getByLabel("Look at").selectOption("640");
+  await show("small.png", Buffer.from(small, "base64"));
+  await expect(status).toHaveText("0 faces in small.png");
+  await expect(page.locator("#blur-hint")).toContainText("after a look in full size");
+  const { name, content } = await saved(page, "Save with faces blurred");
+  await expect(status).toHaveText("0 faces in small.png");
+  await expect(page.locator("#blur-hint")).toHaveText(/^Blurs [1-9]\d* faces? with a score of 0.20/);
+  await page.getByLabel("Look at").selectOption("0");
+  await expect(status).toHaveText("1 face in small.png");
+  await show(name, content);
+  await expect(status).toHaveText(`0 faces in ${name}`);
+});
+
+test("a look in full size that fails is said, and what was found is blurred", async ({ page }) => {
+  await page.addInitScript(() => {
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (this: Worker, message: { id: number; longSide?: number }, ...rest: [never]) {
+      if (message.longSide !== 0) return postMessage.call(this, message, ...rest);
+      const data = { id: message.id, error: "out of memory" };
+      setTimeout(() => this.dispatchEvent(new MessageEvent("message", { data })));
+    };
+  });
+  await open(page);
+  await page.getByLabel("Look at").selectOption("640");
+  await page.locator("#files").setInputFiles(SHEET);
+  await expect(page.getByRole("status")).toHaveText(/faces in/);
+  await saved(page, "Save with faces blurred");
+  await expect(page.getByRole("status")).toHaveText(
+    "Blurred are only the faces found at 640 px, since full size failed: out of memory",
+  );
+});
+
+/** Waits until the service worker keeps the page. */
+async function kept(page: Page): Promise<void> {
   await page.evaluate(async () => {
     await navigator.serviceWorker.ready;
     while (!navigator.serviceWorker.controller) await new Promise((next) => setTimeout(next, 50));
   });
+}
+
+test("opens and works without a network after the first load", async ({ page, context }) => {
+  await open(page);
+  await kept(page);
   await context.setOffline(true);
   await page.reload();
   await expect(page.getByRole("status")).toHaveText("Ready.");
   await page.getByRole("button", { name: "Sample photo" }).click();
   await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
+});
+
+for (const network of ["with", "without"] as const)
+  test(`Nano-B finds the faces, ${network} a network`, async ({ page, context }) => {
+    await open(page);
+    await kept(page);
+    await context.setOffline(network === "without");
+    await page.locator("#files").setInputFiles(SHEET);
+    await expect(page.getByRole("status")).toHaveText("22 faces in contact_sheet.jpg");
+    const scores = (): Promise<string[]> => page.locator("#rows td:nth-child(2)").allTextContents();
+    const before = await scores();
+    const loaded = page.waitForResponse("**/models/nano_b.onnx");
+    await page.getByLabel("Model").selectOption("nano_b");
+    expect((await loaded).ok()).toBe(true);
+    // The other network's answer: the same faces, other scores.
+    await expect.poll(scores).not.toEqual(before);
+    await expect(page.getByRole("status")).toHaveText("22 faces in contact_sheet.jpg");
+    await page.locator("#files").setInputFiles(PORTRAIT);
+    await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
+  });
+
+test("the licences of what the page holds are there", async ({ page }) => {
+  await open(page);
+  const licences = page.getByRole("link", { name: "Licences" });
+  const answer = await page.request.get(new URL((await licences.getAttribute("href"))!, page.url()).href);
+  expect(await answer.text()).toContain("Copyright (c) Microsoft Corporation");
 });
 
 test("first detection within two seconds of a warm load", async ({ page }) => {

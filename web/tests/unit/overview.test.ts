@@ -1,7 +1,10 @@
 import { describe, expect, test } from "vitest";
 
+import { decode, rescale } from "../../src/decode";
 import { joined, overviewOf } from "../../src/overview";
+import { fitted } from "../../src/pixels";
 import type { Box, Face } from "../../src/types";
+import { expectSame, read } from "./stored";
 
 const face = (box: Box, score: number): Face => ({ box, score, landmarks: [] });
 const WHOLE = face([100, 100, 900, 1000], 0.95);
@@ -27,4 +30,26 @@ describe("the faces of both looks", () => {
     ["too small for the second", [], [face([0, 0, 100, 100], 0.9)], []],
     ["nothing anywhere", [], [], []],
   ])("%s", (_, full, overview, expected) => expect(scores(full, overview)).toEqual(expected));
+});
+
+test("a face that is kept becomes the mean of both looks' boxes, each by its score", () => {
+  const [kept] = joined([face([100, 100, 300, 300], 0.9)], 1, [face([109, 100, 300, 300], 0.3)], 0.5);
+  expect(kept.score).toBe(0.9);
+  expect(kept.box[0]).toBeCloseTo((0.9 * 100 + 0.3 * 109) / 1.2);
+});
+
+describe.each(["v2_tall", "nano_b_tall"])("both looks of %s as Python joins them", (name) => {
+  const { looks, spec, width, height, expected } = read(name);
+  const overview = overviewOf({ width, height })!;
+  const sizes = [fitted({ width, height }, 0), overview];
+
+  test.each(expected)("the same faces at $threshold", ({ faces }) => {
+    const [full, small] = looks.map(({ outputs, input }, i) => {
+      const { width: columns, height: rows } = sizes[i];
+      return rescale(decode(outputs, spec, input, columns, rows), width / columns, height / rows);
+    });
+    const heights = faces.map(({ box: [, top, , bottom] }) => bottom - top);
+    expect(Math.max(...heights), "one that the first look does not see whole").toBeGreaterThan(640);
+    expectSame(joined(full, 1, small, overview.height / height), faces);
+  });
 });
