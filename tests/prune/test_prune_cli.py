@@ -254,6 +254,10 @@ def test_a_recipe_without_a_refit_prunes_without_any_data(clone):
         pytest.param(
             {"change": ('["stage3", "neck"]', '"neck"')}, "search.parts", id="parts that are no list"
         ),
+        pytest.param(
+            {"change": ('name = "small"', 'name = "../x"')}, "name = '../x'", id="a folder elsewhere"
+        ),
+        pytest.param({"top": "max_parameters = -1"}, "max_parameters = -1", id="fewer than no parameters"),
         pytest.param({"soft": "steps = 2\nevery = 0"}, "every at least 1", id="never"),
         pytest.param(
             {"soft": "steps = 2", "top": "max_parameters = 9"}, "over max_parameters", id="too large"

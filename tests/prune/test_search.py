@@ -87,22 +87,29 @@ def test_the_original_is_measured_once(tmp_path):
     assert open_search(tmp_path).original(lambda: pytest.fail("already known")) == found
 
 
-def test_a_failing_trial_is_said_and_left_out_and_three_in_a_row_end_the_search(tmp_path):
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(ModelError, id="an error of ours"),
+        pytest.param(RuntimeError, id="one of torch's, which must not block the search for ever"),
+    ],
+)
+def test_a_failing_trial_is_said_and_left_out_and_three_in_a_row_end_the_search(tmp_path, kind):
     said, calls = [], []
 
     def sometimes(rates):
         calls.append(rates)
         if len(calls) % 3 == 2:
-            raise ModelError("diverged")
+            raise kind("diverged")
         return measure(rates)
 
     assert len(open_search(tmp_path).run(sometimes, said.append)) == 12
     assert "failed: diverged" in next(line for line in said if isinstance(line, str))
 
     def never(rates):
-        raise ModelError("diverged")
+        raise kind("diverged")
 
-    with pytest.raises(ModelError):
+    with pytest.raises(kind):
         open_search(tmp_path, dataclasses.replace(CONFIG, trials=13)).run(never, said.append)
 
 
@@ -137,6 +144,8 @@ def test_a_file_that_is_no_search_is_refused_and_kept(tmp_path, content):
         pytest.param({"parts": ("head",)}, "parts must be of stem", id="an unknown part"),
         pytest.param({"parts": ()}, "parts must be of", id="no part"),
         pytest.param({"input_size": 100}, "multiple of 32", id="an odd size"),
+        pytest.param({"max_latency": 0.0}, "max_latency must be over 0", id="no time at all"),
+        pytest.param({"max_latency": float("nan")}, "max_latency", id="a time that is no number"),
         pytest.param({"repeats": 0}, "repeats", id="no timing"),
     ],
 )

@@ -164,6 +164,7 @@ def test_a_resumed_run_keeps_its_precision_and_asks_no_other_teacher(tiny, tmp_p
     monkeypatch.setattr("featherface.train.stage._use_bf16", lambda *_: pytest.fail("timed anew"))
     train(replace(tiny, steps=1), resume=True)
     monkeypatch.setattr("featherface.train.stage.make_teacher", lambda *_: lambda images: None)
+    monkeypatch.setattr("featherface.train.stage.check_teaches", lambda *_: None)
     with pytest.raises(TrainingError, match=r"the command that began it, featherface train"):
         train(replace(tiny, steps=1), resume=True, distilled=True)
 

@@ -63,6 +63,7 @@ class SearchConfig:
             (self.max_lr > 0 and 0 < self.warmup < 1, "max_lr must be over 0 and warmup between 0 and 1"),
             (0 <= self.lowest < self.highest < 1, "lowest and highest: 0 <= lowest < highest < 1"),
             (0 < self.rate_step <= self.highest - self.lowest, "rate_step must fit between the two"),
+            (self.max_latency > 0, "max_latency must be over 0"),
             (self.input_size >= 32 and self.input_size % 32 == 0, "input_size: a multiple of 32"),
         ]
         for holds, message in checks:
@@ -133,6 +134,10 @@ class PruneConfig:
             raise ConfigError("train names no training recipe; search, soft pruning and refit need one")
         if not self.init:
             raise ConfigError("init names no weights to prune")
+        if not self.name.strip("./") or "/" in self.name:
+            raise ConfigError(f"name = {self.name!r}: names the new layout and its folder, so a word")
+        if self.max_parameters < 0:
+            raise ConfigError(f"max_parameters = {self.max_parameters}: must be at least 0")
         if self.multiple < 4 or self.multiple % 4:
             raise ConfigError(f"multiple = {self.multiple}: must be 4, 8, 12, ...")
 

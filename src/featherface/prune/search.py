@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featherface.errors import ConfigError, FeatherFaceError, MissingExtraError, one_line
+from featherface.errors import ConfigError, MissingExtraError, one_line
 from featherface.prune.config import SearchConfig
 from featherface.prune.layout import Rates
 
@@ -84,12 +84,14 @@ class Search:
             rates = self._rates(self._suggest(asked))
             try:
                 measured = measure(rates)
-            except FeatherFaceError as error:
+            except (
+                Exception
+            ) as error:  # of torch or the runtime, too: left running, it would be taken up for ever
                 self.study.tell(asked, state=self.optuna.trial.TrialState.FAIL)
                 failures += 1
                 if failures == _FAILURES:
                     raise
-                report(f"trial {asked.number} failed: {error}")
+                report(f"trial {asked.number} failed: {one_line(error, 160)}")
                 continue
             failures = 0
             self.study.tell(asked, [measured.ap, measured.latency, measured.parameters])

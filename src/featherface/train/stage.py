@@ -15,7 +15,7 @@ from featherface.train.data import Batch, CropDataset, collate
 from featherface.train.loop import AfterStep, Outcome, Report, Trainer, Validate, check_folder
 from featherface.train.start import check_start, starting_point
 from featherface.train.task import TrainTask
-from featherface.train.teacher import Exporter, make_teacher, normalise
+from featherface.train.teacher import Exporter, check_teaches, make_teacher, normalise
 
 _SURGERY_PICTURES = 24
 _PROBE_CROPS = 4
@@ -44,6 +44,8 @@ def run_stage(
     if broken:
         raise ConfigError(f"{len(broken)} pictures cannot be read, the first: {broken[0]}")
     model = starting_point(config.init, config.model, lambda: normalised_crops(dataset))
+    if teacher is not None:
+        check_teaches(teacher, config.distill.teacher, model.config, config.data.crop_size)
 
     def make_task(network: FeatherFace, bf16: bool | None) -> TrainTask:
         decided = _use_bf16(config, network, dataset, report) if bf16 is None else bf16

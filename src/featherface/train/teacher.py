@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from featherface.errors import ConfigError, one_line
+from featherface.model.config import ModelConfig
 from featherface.model.network import FeatherFace
 from featherface.model.weights import load_any
 from featherface.train.config import DistillConfig
 from featherface.train.distill import Teacher, TeacherOutput
+from featherface.train.losses import prior_grid
 
 _BGR_MEAN = torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1)
 _SMALLEST_SCORE = 1e-6
@@ -59,6 +61,22 @@ def _tried(path: Path, threads: int) -> OnnxTeacher:
     if boxes.shape != (1, count, 4) or landmarks.shape != (1, count, 10):
         raise ConfigError(f"distill.teacher: {path}: its outputs are not scores, box and landmark deltas")
     return teacher
+
+
+def check_teaches(teacher: Teacher, name: str, student: ModelConfig, size: int) -> None:
+    """ConfigError unless the teacher looks at crops of side `size` and says as much of them as the student does."""
+    try:
+        said = teacher(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+    except Exception as error:  # ONNX Runtime's errors share no public base class
+        reason = one_line(error, 160)
+        raise ConfigError(
+            f"distill.teacher: {name}: does not take crops of {size}x{size} ({reason})"
+        ) from error
+    priors, own = said.face_logits.shape[1], len(prior_grid(student, size).strides)
+    if priors != own:
+        raise ConfigError(
+            f"distill.teacher: {name}: {priors} priors in a crop of {size}x{size}, {own} in the student"
+        )
 
 
 class TorchTeacher:
