@@ -16,7 +16,7 @@ import av
 from featherface.errors import VideoError
 from featherface.images import IMAGE_SUFFIXES, Image, read_image
 from featherface.video.planes import can_be_patched
-from featherface.video.upright import upright
+from featherface.video.upright import turn_of, upright
 
 _OPEN_SECONDS, _READ_SECONDS = 10.0, 15.0
 _STILL_RATE = Fraction(25)
@@ -53,6 +53,8 @@ class Source:
     """How many, as declared or estimated; None for cameras and streams."""
     rotation: int = 0
     """Degrees counter-clockwise by which the stored pictures are turned for showing; a multiple of 90."""
+    mirrored: bool = False
+    """Whether they are mirrored left to right before they are turned."""
     live: bool = False
     colour: dict[str, int] = field(default_factory=dict)
     """FFmpeg's numbers for color_range, colorspace, color_primaries, color_trc; missing when unspecified."""
@@ -74,7 +76,7 @@ class VideoReader:
         """All frames in order, those of another size brought to the video's. VideoError, which names the video,
         when it ends too early or holds none."""
         source, packets, count, last = self.source, 0, 0, None
-        size = source.width, source.height
+        size, turned = (source.width, source.height), source.mirrored or source.rotation != 0
         streams = [self._stream, *(self.audio if on_audio else [])]
         try:
             for packet in self._container.demux(streams):
@@ -85,8 +87,8 @@ class VideoReader:
                 packets += packet.size > 0
                 for decoded in packet.decode():
                     last = _rising(decoded, last, source)
-                    image = upright(decoded, source.rotation, *size)
-                    own = decoded if can_be_patched(decoded, size, source.rotation, source.colour) else None
+                    image = upright(decoded, source.rotation, *size, mirrored=source.mirrored)
+                    own = decoded if can_be_patched(decoded, size, turned, source.colour) else None
                     yield Frame(count, last, int(decoded.duration or 0), image, own)
                     count += 1
         except (av.error.FFmpegError, OSError) as error:
@@ -166,15 +168,14 @@ def open_video(name: str) -> Iterator[VideoReader]:
 
 
 def _reader(name: str, container: Any) -> VideoReader:
-    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
-    if not streams:
+    stream = _pictures(container)
+    if stream is None:
         raise VideoError(f"{name}: no video stream")
-    stream = streams[0]
     if stream.codec_context is None or not stream.codec_context.width:
         raise VideoError(f"{name}: holds no frames, or in a format that cannot be decoded")
     stream.thread_type = "AUTO"
     context = stream.codec_context
-    rotation = 0 if is_live(name) else _rotation(name)
+    rotation, mirrored = (0, False) if is_live(name) else _turn(name)
     rate = stream.average_rate or stream.guessed_rate or _STILL_RATE
     width, height = context.width, context.height
     if rotation % 180:
@@ -190,6 +191,7 @@ def _reader(name: str, container: Any) -> VideoReader:
         Fraction(stream.time_base or 1 / Fraction(rate)),
         None if live else _declared_frames(container, stream, Fraction(rate)),
         rotation,
+        mirrored,
         live,
         {key: value for key, value in colour.items() if value not in (0, _UNSPECIFIED[key])},
         Fraction(aspect) if aspect and aspect != 1 else None,
@@ -224,15 +226,21 @@ def _declared_frames(container: Any, stream: Any, rate: Fraction) -> int | None:
     return max(1, round(container.duration / 1_000_000 * rate)) if container.duration else None
 
 
-def _rotation(address: str) -> int:
-    """The turn in a file's display matrix, which PyAV tells with a decoded frame only: so one is decoded."""
+def _pictures(container: Any) -> Any:
+    """The first stream of moving pictures, which a cover is not; None when there is none."""
+    streams = (s for s in container.streams.video if not s.disposition & s.disposition.attached_pic)
+    return next(streams, None)
+
+
+def _turn(address: str) -> tuple[int, bool]:
+    """What a file's display matrix says, see `turn_of`. PyAV tells it with a decoded frame only: so one is."""
     try:
         with av.open(address) as container:
-            for frame in container.decode(video=0):
-                return round(frame.rotation / 90) * 90 % 360
+            for frame in container.decode(_pictures(container)):
+                return turn_of(frame)
     except (av.error.FFmpegError, OSError):
         pass  # whatever is wrong is found, and named, when the frames are read
-    return 0
+    return 0, False
 
 
 def _rising(decoded: Any, last: int | None, source: Source) -> int:

@@ -71,7 +71,9 @@ class VideoWriter:
     def __init__(self, container: Any, reader: VideoReader, path: Path, keep_metadata: bool) -> None:
         self._container, self._source, self._path = container, reader.source, path
         suffix = path.suffix.lower()
-        self._rotation = 0 if suffix in _NO_ROTATION else reader.source.rotation
+        # Mirrored pictures are written as they are shown: many players leave the mirroring of a matrix out.
+        upright = suffix in _NO_ROTATION or reader.source.mirrored
+        self._rotation = 0 if upright else reader.source.rotation
         self._stream = self._video_stream(suffix)
         self._audio = {s.index: container.add_stream_from_template(s) for s in reader.audio}
         if keep_metadata:
