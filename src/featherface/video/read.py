@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import av
 
 from featherface.errors import VideoError
 from featherface.images import IMAGE_SUFFIXES, Image, read_image
+from featherface.video.ends import check_end
 from featherface.video.planes import can_be_patched
 from featherface.video.upright import turn_of, upright
 
@@ -96,24 +96,7 @@ class VideoReader:
             raise VideoError(f"{source.name}: {verb} after {count} frames ({_reason(error)})") from error
         if count == 0:
             raise VideoError(f"{source.name}: holds no frames")
-        self._check_end(packets, count, last)
-
-    def _check_end(self, packets: int, count: int, last: int | None) -> None:
-        source, declared = self.source, int(self._stream.frames or 0)
-        if source.live and not source.name.startswith(("http:", "https:")):
-            raise VideoError(f"{source.name}: went away after {count} frames")
-        # AVI declares how long it shows, in frames, of which some may have been dropped: no packets are theirs.
-        avi = self._container.format.name == "avi"
-        if packets < declared and not avi:
-            raise VideoError(f"{source.name}: truncated, {packets} of {declared} frames are there")
-        if self._container.format.name == "mpegts" and not source.live and _ends_within_packet(source.name):
-            raise VideoError(f"{source.name}: truncated, it ends within a packet")
-        stated = float(declared * source.time_base) if avi else _stated_seconds(self._stream)
-        if stated and last is not None:
-            start = self._stream.start_time or 0
-            end = float((last - start) * source.time_base) + float(2 / source.rate)
-            if end < stated - max(0.5, 0.02 * stated):
-                raise VideoError(f"{source.name}: truncated, {end:.1f} of {stated:.1f} seconds are there")
+        check_end(source, self._container, self._stream, packets, count, last)
 
 
 class _Stills(VideoReader):
@@ -204,20 +187,6 @@ _COLOUR = ("color_range", "colorspace", "color_primaries", "color_trc")
 _UNSPECIFIED = {"color_range": 0, "colorspace": 2, "color_primaries": 2, "color_trc": 2}
 
 
-def _ends_within_packet(path: str) -> bool:
-    """Whether an MPEG-TS file, which does not say how long it is, was cut where no writer stops.
-
-    Packets of 188 bytes begin with 0x47; before them stand 4 bytes in M2TS, behind them 16 in some recordings.
-    """
-    with Path(path).open("rb") as file:
-        start = file.read(512)
-        size = file.seek(0, os.SEEK_END)
-    for length, first in ((188, 0), (192, 4), (204, 0)):
-        if start[first::length] == b"\x47" * len(start[first::length]):
-            return size % length != 0
-    return False
-
-
 def _declared_frames(container: Any, stream: Any, rate: Fraction) -> int | None:
     if stream.frames:
         return int(stream.frames)
@@ -249,16 +218,6 @@ def _rising(decoded: Any, last: int | None, source: Source) -> int:
     if decoded.pts is None:
         return 0 if last is None else last + step
     return int(decoded.pts) if last is None or decoded.pts > last else last + 1
-
-
-def _stated_seconds(stream: Any) -> float | None:
-    """The duration that Matroska states for one stream, such as 00:00:04.160000000."""
-    text = next((v for k, v in stream.metadata.items() if k.upper().startswith("DURATION")), None)
-    try:
-        hours, minutes, seconds = (text or "").split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
 
 
 def source_files(name: str) -> list[Path]:
