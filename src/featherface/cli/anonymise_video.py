@@ -25,8 +25,16 @@ def anonymise_video(job: Job, item: Input, target: Path) -> Outcome:
     from featherface.anonymise import bridge
     from featherface.cli.anonymise import Outcome
     from featherface.cli.media import need_video
+    from featherface.errors import VideoError
 
     need_video()
+    from featherface.video import is_live
+
+    if is_live(item.path):
+        # The second pass would show other frames than the first, under the boxes of those.
+        raise VideoError(
+            f"{item.path}: videos are read twice, which a stream cannot be; save it to a file first"
+        )
     found, times, rate = _find(job, item.path)
     frames = [max(1, round(seconds * rate)) if seconds else 0 for seconds in (job.bridge, job.margin)]
     # Faces that come or go between two looks are only seen at one of them.

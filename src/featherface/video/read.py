@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,9 +11,11 @@ from typing import Any
 
 import av
 
+from featherface.addresses import local_path
 from featherface.errors import VideoError
-from featherface.images import IMAGE_SUFFIXES, Image, read_image
+from featherface.images import Image, read_image
 from featherface.video.ends import check_end
+from featherface.video.names import camera, is_live, stills
 from featherface.video.planes import can_be_patched
 from featherface.video.upright import turn_of, upright
 
@@ -121,23 +122,20 @@ class _Stills(VideoReader):
             yield Frame(index, index, 1, image)
 
 
-def is_live(name: str) -> bool:
-    """Whether it is a camera or a stream, which can be seen only once."""
-    return name.isdigit() or "://" in name
-
-
 @contextmanager
 def open_video(name: str) -> Iterator[VideoReader]:
-    """A file, a folder or pattern (`frame_*.png`) of pictures, a camera's number, or a URL such as rtsp://.
+    """A file or its `file:` URL, a folder or pattern (`frame_*.png`) of pictures, a camera's number, or a URL such as
+    rtsp://.
 
     Raises VideoError, which names it, when it cannot be opened or has no video stream.
     """
-    stills = _stills(name)
-    if stills is not None:
-        yield _Stills(name, stills)
+    name = local_path(name)
+    pictures = stills(name)
+    if pictures is not None:
+        yield _Stills(name, pictures)
         return
     av.logging.set_level(None)
-    address, format = _camera(int(name)) if name.isdigit() else (name, None)
+    address, format = camera(int(name)) if name.isdigit() else (name, None)
     try:
         timeout = (_OPEN_SECONDS, _READ_SECONDS) if is_live(name) else None
         container = av.open(address, format=format, timeout=timeout)
@@ -218,33 +216,6 @@ def _rising(decoded: Any, last: int | None, source: Source) -> int:
     if decoded.pts is None:
         return 0 if last is None else last + step
     return int(decoded.pts) if last is None or decoded.pts > last else last + 1
-
-
-def source_files(name: str) -> list[Path]:
-    """The files that `open_video` reads from: none for cameras and streams."""
-    return [] if is_live(name) else _stills(name) or [Path(name)]
-
-
-def _stills(name: str) -> list[Path] | None:
-    path = Path(name)
-    if "://" in name or name.isdigit() or path.is_file():
-        return None
-    if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    elif any(sign in path.name for sign in "*?["):
-        found = sorted(p for p in path.parent.glob(path.name) if p.suffix.lower() in IMAGE_SUFFIXES)
-    else:
-        return None
-    if not found:
-        raise VideoError(f"{name}: holds no pictures")
-    return found
-
-
-def _camera(number: int) -> tuple[str, str]:
-    cameras = {"linux": (f"/dev/video{number}", "v4l2"), "darwin": (str(number), "avfoundation")}
-    if sys.platform not in cameras:
-        raise VideoError(f"camera {number}: cameras are read on Linux and macOS; name a URL or a file here")
-    return cameras[sys.platform]
 
 
 def _reason(error: Exception) -> str:
