@@ -52,6 +52,7 @@ def write_clip(
     metadata=None,
     sound_only=False,
     aspect=None,
+    colorspace=None,
 ):
     """An encoded clip; `times` are seconds."""
     images = list(images)
@@ -63,6 +64,8 @@ def write_clip(
             video.height, video.width = images[0].shape[:2]
             video.pix_fmt = pix_fmt
             video.codec_context.time_base = video.time_base = TIME_BASE
+            if colorspace is not None:
+                video.codec_context.colorspace = colorspace
             if aspect is not None:
                 video.codec_context.sample_aspect_ratio = aspect
             if rotation or mirrored:

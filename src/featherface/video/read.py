@@ -88,7 +88,7 @@ class VideoReader:
                 packets += packet.size > 0
                 for decoded in packet.decode():
                     last = _rising(decoded, last, source)
-                    image = upright(decoded, source.rotation, *size, mirrored=source.mirrored)
+                    image = _shown(decoded, source)
                     own = decoded if can_be_patched(decoded, size, turned, source.colour) else None
                     yield Frame(count, last, int(decoded.duration or 0), image, own)
                     count += 1
@@ -208,6 +208,16 @@ def _turn(address: str) -> tuple[int, bool]:
     except (av.error.FFmpegError, OSError):
         pass  # whatever is wrong is found, and named, when the frames are read
     return 0, False
+
+
+def _shown(decoded: Any, source: Source) -> Image:
+    """The frame upright. VideoError where FFmpeg knows no way to RGB, as for YCgCo and ICtCp: taken for another colour
+    space, faces might not look like any."""
+    try:
+        return upright(decoded, source.rotation, source.width, source.height, mirrored=source.mirrored)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        what = f"{decoded.format.name}, colour space {int(decoded.colorspace)} of ITU-T H.273"
+        raise VideoError(f"{source.name}: its pictures ({what}) cannot be turned into RGB") from error
 
 
 def _rising(decoded: Any, last: int | None, source: Source) -> int:
