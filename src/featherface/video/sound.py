@@ -12,6 +12,8 @@ import av
 
 _ENCODERS = {".webm": ("libopus", 48_000)}
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+# These have no time before 0, where an MP4 puts what a decoder of AAC swallows: all that comes later would move.
+_FROM_ZERO = frozenset({".mkv", ".ts", ".m2ts", ".mts"})
 # Tried in this order for a video whose own format is not written; the first is the one that most programs play.
 _FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 
@@ -21,6 +23,8 @@ class Sound:
 
     def __init__(self, container: Any, source: Any, suffix: str) -> None:
         self._container, self._source, self._encoded = container, source, False
+        name = "" if source.codec_context is None else source.codec_context.name
+        self._drop_early = suffix in _FROM_ZERO and "opus" not in name  # which says how much is swallowed
         try:
             self.stream = container.add_stream_from_template(source)
         except ValueError:  # this container cannot hold this codec, as PyAV says before anything is written
@@ -35,17 +39,22 @@ class Sound:
         """Take one of the source's packets."""
         if not self._encoded:
             packet.stream = self.stream
-            self._container.mux(packet)
+            self._mux([packet])
             return
         for frame in packet.decode():
-            self._container.mux(self.stream.encode(frame))
+            self._mux(self.stream.encode(frame))
 
     def finish(self) -> None:
         """Write what the codecs still hold."""
         if self._encoded:
             for frame in self._source.decode(None):
-                self._container.mux(self.stream.encode(frame))
-            self._container.mux(self.stream.encode(None))
+                self._mux(self.stream.encode(frame))
+            self._mux(self.stream.encode(None))
+
+    def _mux(self, packets: Sequence[Any]) -> None:
+        for packet in packets:
+            if not (self._drop_early and packet.pts is not None and packet.pts < 0):
+                self._container.mux(packet)
 
 
 def suffix_for_sound(path: Path) -> str:
