@@ -31,6 +31,13 @@ def portraits(examples, count, width=320, height=240):
     return list(compose(shots, width, height, count, zoom=1.15))
 
 
+def display_matrix(rotation, mirrored):
+    """What says that pictures are mirrored left to right, then turned by `rotation` degrees counter-clockwise."""
+    a, b = {0: (1, 0), 90: (0, -1), 180: (-1, 0), 270: (0, 1)}[rotation]
+    across = -1 if mirrored else 1
+    return [across * a << 16, across * b << 16, 0, -b << 16, a << 16, 0, 0, 0, 1 << 30]
+
+
 def write_clip(
     path,
     images,
@@ -39,10 +46,13 @@ def write_clip(
     rate=25,
     sound=False,
     rotation=0,
+    mirrored=False,
     pix_fmt="yuv420p",
     codec="libx264",
     metadata=None,
     sound_only=False,
+    aspect=None,
+    colorspace=None,
 ):
     """An encoded clip; `times` are seconds."""
     images = list(images)
@@ -54,8 +64,12 @@ def write_clip(
             video.height, video.width = images[0].shape[:2]
             video.pix_fmt = pix_fmt
             video.codec_context.time_base = video.time_base = TIME_BASE
-            if rotation:
-                video.set_display_rotation(rotation)
+            if colorspace is not None:
+                video.codec_context.colorspace = colorspace
+            if aspect is not None:
+                video.codec_context.sample_aspect_ratio = aspect
+            if rotation or mirrored:
+                video.set_display_matrix(display_matrix(rotation, mirrored))
         audio = container.add_stream("aac", rate=16000, layout="mono") if sound else None
         for index, image in enumerate(images if video is not None else []):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
@@ -95,3 +109,56 @@ def probe(path):
                 images.append(frame.to_ndarray(format="rgb24"))
         about["size"] = (video.width, video.height)
     return about, images
+
+
+COVER, WORDS = b"COVER-OF-A-FACE", b"Somebody's name"
+
+
+def add_streams(film, target, *, words=False):
+    """The film and what else files carry: a cover, in Matroska another attachment; for `words` subtitles and data.
+
+    The cover is a JPEG whose comment is COVER; subtitles and data say WORDS.
+    """
+    cover = _jpeg_with_comment(cv2.imencode(".jpg", np.full((32, 48, 3), 99, np.uint8))[1].tobytes())
+    with av.open(str(film)) as source, av.open(str(target), "w") as container:
+        streams = {s.index: container.add_stream_from_template(s) for s in source.streams}
+        picture = None
+        if target.suffix == ".mkv":
+            container.add_attachment("cover.jpg", "image/jpeg", cover)
+            container.add_attachment("notes.txt", "text/plain", WORDS)
+        else:
+            picture = container.add_mux_stream("mjpeg", rate=25, width=48, height=32, pix_fmt="yuvj420p")
+            picture.disposition = picture.disposition.attached_pic
+        extra = _word_streams(container, target.suffix) if words else []
+        packets = list(source.demux())
+        container.start_encoding()
+        for stream in [picture] if picture is not None else []:
+            container.mux(_packet(cover, stream))
+        for stream, text in extra:
+            container.mux(_packet(text, stream))
+        for packet in packets:
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                container.mux(packet)
+    return target
+
+
+def _word_streams(container, suffix):
+    """Subtitles, and for MPEG-TS data, with what is to be written to each."""
+    if suffix == ".ts":
+        return [(container.add_data_stream("klv"), WORDS)]
+    if suffix == ".mkv":
+        return [(container.add_mux_stream("subrip"), WORDS)]
+    return [(container.add_mux_stream("mov_text"), len(WORDS).to_bytes(2, "big") + WORDS)]
+
+
+def _packet(content, stream):
+    packet = av.Packet(content)
+    packet.stream, packet.time_base = stream, Fraction(1, 1000)
+    packet.pts = packet.dts = 0
+    packet.duration = 200
+    return packet
+
+
+def _jpeg_with_comment(jpeg):
+    return jpeg[:2] + b"\xff\xfe" + (len(COVER) + 2).to_bytes(2, "big") + COVER + jpeg[2:]

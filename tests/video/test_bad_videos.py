@@ -51,6 +51,10 @@ def text(folder, images):
     return folder / "text.mp4"
 
 
+def colours_of_no_use(folder, images):
+    return write_clip(folder / "ycgco.mkv", images, colorspace=8)
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -59,6 +63,10 @@ def text(folder, images):
         (no_video, "no video stream"),
         (no_frames, "no frames"),
         (text, "cannot be opened"),
+        (
+            colours_of_no_use,
+            "its pictures (yuv420p, colour space 8 of ITU-T H.273) cannot be turned into RGB",
+        ),
         (lambda folder, images: folder / "missing.mp4", "no such file"),
         (lambda folder, images: folder, "no pictures"),
         (lambda folder, images: 77, "camera 77: cannot be opened"),
@@ -100,16 +108,26 @@ def test_the_input_is_not_overwritten(clip):
     assert clip.read_bytes() == before
 
 
-def test_a_full_disk_is_named_and_the_partial_file_removed(clip, tmp_path):
+@pytest.mark.parametrize(
+    ("command", "save", "name"),
+    [("video", "out.mp4", "out.mp4"), ("anonymise", "", "clip.mp4"), ("anonymise", "", "photo.jpg")],
+    ids=["video", "anonymised video", "anonymised photo"],
+)
+def test_a_full_disk_is_named_and_the_partial_file_removed(clip, examples, tmp_path, command, save, name):
     def little_room():
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
 
+    source = clip
+    if name == "photo.jpg":
+        source = tmp_path.parent / f"{tmp_path.name}-{name}"
+        source.write_bytes((examples / "eileen_collins.jpg").read_bytes())
+        name = source.name
     done = subprocess.run(
         [sys.executable, "-c", "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-         "from featherface.cli import main; main()", "video", str(clip), "--save", str(tmp_path / "out.mp4"), "-q"],
+         "from featherface.cli import main; main()", command, str(source), "--save", str(tmp_path / save), "-q"],
         preexec_fn=little_room, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    assert done.returncode == 1 and "out.mp4: cannot be written" in done.stderr, done.stderr
+    assert done.returncode == 1 and f"{name}: cannot be written (" in done.stderr, done.stderr
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 

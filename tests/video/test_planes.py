@@ -69,7 +69,7 @@ def test_a_region_outside_the_frame_changes_nothing(region: list[float]) -> None
         ({"layout": "yuvj420p"}, False, "full range by its format"),
         ({"width": 63, "size": (63, 48)}, False, "an odd side is doubled"),
         ({"width": 32}, False, "the stream changed its size midway"),
-        ({"rotation": 90}, False, "the picture is upright, the planes are not"),
+        ({"turned": True}, False, "the picture is upright, the planes are not"),
         ({"colour": {"color_range": FULL}}, False, "full range by its tag"),
         ({"colour": {"colorspace": BT2020}}, False, "its shares are not known here"),
         ({"space": BT709, "colour": {"colorspace": BT709}}, True, "frame and video say the same"),
@@ -93,5 +93,5 @@ def test_which_frames_can_be_patched(change: dict, expected: bool, why: str) -> 
         colorspace=change.get("space", UNSPECIFIED),
         color_range=change.get("range", 0),
     )
-    size, rotation, colour = change.get("size", (64, 48)), change.get("rotation", 0), change.get("colour", {})
-    assert can_be_patched(frame, size, rotation, colour) is expected, why
+    size, turned, colour = change.get("size", (64, 48)), change.get("turned", False), change.get("colour", {})
+    assert can_be_patched(frame, size, turned, colour) is expected, why

@@ -108,10 +108,25 @@ def test_rotated_phone_clips(images, tmp_path, rotation):
 )
 def test_unusual_clips(images, tmp_path, name, options, cut):
     path = write_clip(tmp_path / name, [i[: cut[0], : cut[1]] for i in images[:4]], **options)
-    assert run("video", path, "--save", tmp_path / "out.mp4", "-q").exit_code == 0
+    outputs = ["--save", tmp_path / "out.mp4", "--json", tmp_path / "o.json"]
+    assert run("video", path, *outputs, "-q").exit_code == 0
     after, drawn = probe(tmp_path / "out.mp4")
     assert len(drawn) == 4
     assert after["size"] == (cut[1] + cut[1] % 2, cut[0] + cut[0] % 2)
+    tracks = json.loads((tmp_path / "o.json").read_text())["frames"]
+    for image, shown, frame in zip(images, drawn, tracks, strict=False):
+        wanted = image[: cut[0], : cut[1]]
+        if options.get("pix_fmt") == "gray":
+            # PyAV's grey is of full range, and the file does not say so: whoever reads it sees more contrast.
+            grey = (cv2.cvtColor(wanted, cv2.COLOR_RGB2GRAY).astype(float) - 16) * 255 / 219
+            wanted = np.repeat(grey.clip(0, 255)[..., None], 3, axis=2)
+        assert len(frame["faces"]) == (min(cut) > 20), "one face, where there is room for one"
+        # What is drawn is left out: frames and points, and half a box around it for the label.
+        apart = np.ones(cut, bool)
+        for x1, y1, x2, y2 in (np.int32(face["box"]) for face in frame["faces"]):
+            apart[max(0, y1 - 30) : y2 + 8, max(0, x1 - 8) : x2 + 30] = False
+        difference = np.abs(shown[: cut[0], : cut[1]].astype(int) - wanted)
+        assert difference[apart].mean() < 8, "the same picture"
 
 
 def test_picture_sequences(images, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import cv2
@@ -14,15 +15,38 @@ from featherface.images import Image, encode_image
 _ORIENTATION = 0x0112
 # What the first folder names and is kept: EXIF, GPS, interoperability.
 _FOLDERS = frozenset({0x8769, 0x8825, 0xA005})
-_SUB_FOLDERS = 0x014A
-# Where a picture lies and how long it is: a JPEG, strips, tiles.
-_PICTURES = ((0x0201, 0x0202), (0x0111, 0x0117), (0x0144, 0x0145))
-# Maker note, Photoshop's resources, XMP, DNG's private data.
-_MAY_HOLD_PICTURES = frozenset({0x927C, 0x8649, 0x02BC, 0xC634})
 _MOST_FOLDERS = 50
+# The tags that are kept: of GPS and interoperability, of TIFF, Windows and EXIF those that describe the photo. Whatever
+# else there is may hold a picture: thumbnails, maker notes, IPTC, Photoshop's and programs' own data, padding.
+_GPS_AND_INTEROPERABILITY = {*range(0x20), 0x1000, 0x1001, 0x1002}
+_DESCRIPTION = {
+    *(0x010D, 0x010E, 0x010F, 0x0110, 0x0112, 0x011A, 0x011B, 0x011D, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C),
+    *(0x013E, 0x013F, 0x0211, 0x0213, 0x0214, 0x4746, 0x4749, 0x8298),
+    *(0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
+}
+_EXIF = {
+    *(0x829A, 0x829D, 0x8822, 0x8824, 0x8827, 0x8828, *range(0x8830, 0x8836)),
+    *(0x9000, 0x9003, 0x9004, 0x9010, 0x9011, 0x9012, 0x9101, 0x9102, *range(0x9201, 0x920B), 0x9214, 0x9286),
+    *(0x9290, 0x9291, 0x9292, *range(0x9400, 0x9406), 0xA000, 0xA001, 0xA002, 0xA003, 0xA004, 0xA20B, 0xA20E),
+    *(0xA20F, 0xA210, 0xA214, 0xA215, 0xA217, 0xA300, 0xA301, 0xA302, *range(0xA401, 0xA40D), 0xA420),
+    *(*range(0xA430, 0xA43D), 0xA460, 0xA461, 0xA500),
+}
+_KEPT = _FOLDERS | _GPS_AND_INTEROPERABILITY | _DESCRIPTION | _EXIF
+_MOST_BYTES = 2048
+_SHORT = 3
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+# How JPEG, PNG, GIF, TIFF, WebP, AVIF and HEIF, JPEG XL begin, or are known near their beginning.
+_SIGNATURES = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|GIF8[79]a|II\*\0|MM\0\*|RIFF.{4}WEBP|ftyp(?:avi|hei|hev|mif|msf|jxl)|JXL ",
+    re.DOTALL,
+)
 # Adobe's thumbnails by their namespace and its prefixes (xapGImg, later xmpGImg), Google's pictures and depth maps.
 _XMP_PICTURES = (b"ns.adobe.com/xap/1.0/g/img/", b"gimg:", b"gimage", b"gdepth")
+# The same beginnings in base64, and anything else that goes on for so long without a stop: a text does not.
+_BASE64_PICTURE = re.compile(
+    rb"/9j/|iVBORw0KGgo|R0lGOD[dl]|SUkqA|TU0AK|UklGR|AAAA[A-Za-z0-9+/]{2}Z0eX|[A-Za-z0-9+/=_-]{1024}"
+)
+_BREAK = re.compile(rb"[ \t\r\n\0]|&#x?[0-9A-Fa-f]+;")
 _JPEG_QUALITY = 95
 # Formats whose encoder in OpenCV takes metadata.
 _CARRIES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif"})
@@ -77,123 +101,77 @@ def encode_with(picture: Image, suffix: str, metadata: Metadata) -> bytes:
 
 
 def holds_picture(xmp: bytes) -> bool:
-    """Whether XMP has a thumbnail or a picture of its own, by the names that Adobe and Google gave them."""
-    text = xmp.replace(b"\0", b"").lower()  # so that UTF-16 is read, too
-    return any(name in text for name in _XMP_PICTURES)
+    """Whether XMP has a thumbnail or another picture: by the names that Adobe and Google gave theirs, or as what
+    pictures look like in base64, under whatever name."""
+    text = _BREAK.sub(b"", xmp)  # lines of base64 become one, and UTF-16 is read, too
+    return any(name in text.lower() for name in _XMP_PICTURES) or _BASE64_PICTURE.search(text) is not None
 
 
 def clean_exif(exif: bytes) -> bytes:
-    """EXIF that says upright and holds no thumbnail and no maker note; nothing when it is not well-formed.
+    """EXIF that says upright and holds only what describes the photo; nothing when it is not well-formed.
 
-    Thumbnails are further folders of tags, behind the first (IFD1 and on) or below it (SubIFDs), and the pictures
-    after them; a maker note may hold a preview. All are overwritten with zeros, so that offsets stay as they are
-    (Exif 2.32, 4.5 to 4.6; TIFF 6.0, section 2; its supplement 1 for SubIFDs).
+    Kept are the folders of EXIF, GPS and interoperability (Exif 2.32, 4.5 to 4.6; TIFF 6.0, section 2), and of them the
+    tags that are known to hold no picture, up to 2,048 bytes each. All other bytes become zeros, whether anything
+    leads to them or not: further folders, maker notes, and what programs hide between. Offsets stay as they are.
     """
-    data = bytearray(exif)
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(data[:4]))
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
         return b""
     try:
-        _clean(data, order)
+        return _clean(exif, order)
     except (struct.error, KeyError, ValueError):
         return b""
-    return bytes(data)
 
 
-def _clean(data: bytearray, order: str) -> None:
+def _clean(data: bytes, order: str) -> bytes:
     kept = [struct.unpack_from(order + "I", data, 4)[0]]
-    unwanted: list[int] = []
-    entries: list[tuple[int, int]] = []
+    result = bytearray(len(data))
+    folders: list[tuple[int, list[bytes]]] = []
     for start in kept:  # which grows: the first names others
-        found, link = _folder(data, order, start)
-        entries += found
-        if start == kept[0]:
-            unwanted += struct.unpack_from(order + "I", data, link)
-            struct.pack_into(order + "I", data, link, 0)
-        named = [n for tag, entry in found if tag in _FOLDERS for n in _numbers(data, order, entry)]
-        kept += [n for n in dict.fromkeys(named) if n not in kept]
-        unwanted += [n for tag, entry in found if tag == _SUB_FOLDERS for n in _numbers(data, order, entry)]
+        entries = []
+        for entry in _entries(data, order, start):
+            value = _harmless(data, order, entry)
+            if value is None:
+                continue
+            tag, offset, content = value
+            entries.append(entry)
+            if offset is not None:
+                result[offset : offset + len(content)] = content
+            elif tag in _FOLDERS and (named := struct.unpack(order + "I", content)[0]) not in kept:
+                kept.append(named)
+            elif tag == _ORIENTATION:
+                entries[-1] = entry[:8] + struct.pack(order + "HH", 1, 0)
+        folders.append((start, entries))
         if len(kept) > _MOST_FOLDERS:
             raise ValueError("more folders than any camera writes")
-    for tag, entry in entries:
-        if tag == _ORIENTATION:
-            struct.pack_into(order + "H", data, entry + 8, 1)
-    # All are read before the first is wiped, since wiping might reach into another.
-    folders = _behind(data, order, unwanted, set(kept))
-    _wipe_pictures(data, order, entries)
-    for tag, entry in entries:
-        if tag in _MAY_HOLD_PICTURES:
-            _wipe_value(data, order, entry)
-    for start, found, link in folders:
-        _wipe_pictures(data, order, found)
-        for _, entry in found:
-            _wipe_value(data, order, entry)
-        _wipe(data, start, link + 4 - start)
+    # Last, so that no value writes over them. What comes next is not said: that would be the thumbnail's.
+    for start, entries in folders:
+        written = struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4)
+        result[start : start + len(written)] = written
+    result[:8] = data[:8]
+    return bytes(result)
 
 
-def _behind(
-    data: bytearray, order: str, starts: list[int], seen: set[int]
-) -> list[tuple[int, list[tuple[int, int]], int]]:
-    """The folders at `starts` and all that they lead to, but for those in `seen`: links may run in a ring."""
-    folders = []
-    waiting = list(starts)
-    while waiting:
-        start = waiting.pop()
-        if start == 0 or start in seen:
-            continue
-        seen.add(start)
-        found, link = _folder(data, order, start)
-        folders.append((start, found, link))
-        if len(folders) > _MOST_FOLDERS:
-            raise ValueError("more folders than any camera writes")
-        waiting += struct.unpack_from(order + "I", data, link)
-        for tag, entry in found:
-            if tag == _SUB_FOLDERS or tag in _FOLDERS:
-                waiting += _numbers(data, order, entry)
-    return folders
-
-
-def _folder(data: bytearray, order: str, start: int) -> tuple[list[tuple[int, int]], int]:
-    """Each tag and where its entry lies, and where the offset of the next folder stands."""
+def _entries(data: bytes, order: str, start: int) -> list[bytes]:
+    """A folder's entries, of 12 bytes each; struct.error when it does not lie within the data."""
     count = struct.unpack_from(order + "H", data, start)[0]
-    entries = [start + 2 + 12 * i for i in range(count)]
-    return [
-        (struct.unpack_from(order + "H", data, entry)[0], entry) for entry in entries
-    ], start + 2 + 12 * count
+    return [struct.unpack_from("12s", data, start + 2 + 12 * i)[0] for i in range(count)]
 
 
-def _numbers(data: bytearray, order: str, entry: int) -> tuple[int, ...]:
-    """What a tag of whole numbers says."""
-    kind, count = struct.unpack_from(order + "HI", data, entry + 2)
-    letter = {3: "H", 4: "I", 13: "I"}[kind]
-    at = entry + 8
-    if _SIZES[kind] * count > 4:
-        at = struct.unpack_from(order + "I", data, at)[0]
-    return struct.unpack_from(f"{order}{count}{letter}", data, at)
-
-
-def _wipe_pictures(data: bytearray, order: str, entries: list[tuple[int, int]]) -> None:
-    tags = dict(entries)
-    for offsets, lengths in _PICTURES:
-        if offsets in tags and lengths in tags:
-            # Some folders have one of several offsets alone.
-            pairs = zip(
-                _numbers(data, order, tags[offsets]), _numbers(data, order, tags[lengths]), strict=False
-            )
-            for offset, length in pairs:
-                _wipe(data, offset, length)
-
-
-def _wipe_value(data: bytearray, order: str, entry: int) -> None:
-    kind, count, value = struct.unpack_from(order + "HII", data, entry + 2)
-    length = _SIZES[kind] * count
-    if length > 4:
-        _wipe(data, value, length)
-
-
-def _wipe(data: bytearray, start: int, length: int) -> None:
-    end = min(start + length, len(data))
-    data[start:end] = bytes(max(0, end - start))
+def _harmless(data: bytes, order: str, entry: bytes) -> tuple[int, int | None, bytes] | None:
+    """An entry's tag, where its value lies (None: in the entry itself) and the value; None when it is not kept."""
+    tag, kind, count, offset = struct.unpack(order + "HHII", entry)
+    length = _SIZES.get(kind, _MOST_BYTES + 1) * count
+    if tag not in _KEPT or length > _MOST_BYTES or (tag in _FOLDERS and length != 4):
+        return None
+    if tag == _ORIENTATION and (kind, count) != (_SHORT, 1):
+        return None
+    if length <= 4:
+        return tag, None, entry[8:]
+    value = data[offset : offset + length]
+    if len(value) < length or _SIGNATURES.search(value) or _BASE64_PICTURE.search(value):
+        return None
+    return tag, offset, value
 
 
 def _jpeg(picture: Image) -> bytes:

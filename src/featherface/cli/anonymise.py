@@ -198,6 +198,7 @@ def _photo(job: Job, item: Input, target: Path) -> Outcome:
     from featherface.anonymise import anonymise_bytes, check, grown
     from featherface.atomic import write_bytes
     from featherface.errors import ImageError
+    from featherface.image_frames import has_more_frames
     from featherface.images import decode_image
 
     source = item.source()
@@ -205,6 +206,8 @@ def _photo(job: Job, item: Input, target: Path) -> Outcome:
         data = source if isinstance(source, bytes) else source.read_bytes()
     except OSError as error:
         raise ImageError(f"{item.path}: {(error.strerror or str(error)).lower()}") from error
+    if has_more_frames(data) and not job.quiet:
+        print(f"featherface: {item.path}: holds several pictures, only the first is kept", file=sys.stderr)
     done = anonymise_bytes(
         data, item.path, target.suffix, job.detector, job.style, keep_metadata=job.keep_metadata
     )

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from featherface.addresses import local_path
 from featherface.errors import FeatherFaceError, ImageError
 from featherface.images import IMAGE_SUFFIXES
 
@@ -51,6 +52,8 @@ def expand(names: Sequence[str], suffixes: Collection[str] = IMAGE_SUFFIXES) -> 
 
 
 def _expand_one(name: str, suffixes: Collection[str]) -> Iterator[tuple[str, Path, FeatherFaceError | None]]:
+    # Behind a URL an original would not be known as one, and be written over.
+    name = local_path(name)
     path = Path(name)
     if name == STDIN:
         yield name, Path("stdin.png"), None

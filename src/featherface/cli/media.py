@@ -25,7 +25,9 @@ VIDEO_SUFFIXES = frozenset(
         ".ts",
         ".mts",
         ".m2ts",
+        ".vob",
         ".wmv",
+        ".asf",
         ".3gp",
         ".flv",
         ".ogv",
@@ -49,17 +51,18 @@ def targets(save: Path, inputs: Sequence[Input]) -> list[Path]:
     from featherface.cli.inputs import unique
 
     taken: set[str] = set()
-    return [save / unique(_with_writable_suffix(item.output), taken) for item in inputs]
+    return [save / unique(_with_writable_suffix(item.output, item.path), taken) for item in inputs]
 
 
-def _with_writable_suffix(output: Path) -> Path:
+def _with_writable_suffix(output: Path, path: str) -> Path:
     suffix = output.suffix.lower()
     if suffix not in VIDEO_SUFFIXES:
         from featherface.anonymise.photo import WRITABLE as PHOTOS
 
         return output if suffix in PHOTOS else output.with_name(f"{output.name}.png")
     try:
+        from featherface.video.sound import suffix_for_sound
         from featherface.video.write import WRITABLE as VIDEOS
     except ImportError:
         return output  # without the extra no video is written at all
-    return output if suffix in VIDEOS else output.with_name(f"{output.name}.mp4")
+    return output if suffix in VIDEOS else output.with_name(f"{output.name}{suffix_for_sound(Path(path))}")

@@ -2,7 +2,8 @@
 
 from featherface.video.ahead import ahead
 from featherface.video.look import Detectors, shared_out
-from featherface.video.read import Frame, Source, VideoReader, is_live, open_video, source_files
+from featherface.video.names import is_live, source_files
+from featherface.video.read import Frame, Source, VideoReader, open_video
 from featherface.video.records import Records
 from featherface.video.track import UNTRACKED, Tracked, Tracker, tracked_frames
 from featherface.video.write import VideoWriter, draw_tracked, open_writer

@@ -21,10 +21,11 @@ _SHARES = {2: (0.299, 0.114), 5: (0.299, 0.114), 6: (0.299, 0.114), 1: (0.2126, 
 _UNSPECIFIED_SPACE, _FULL_RANGE = 2, 2
 
 
-def can_be_patched(decoded: Any, size: tuple[int, int], rotation: int, colour: dict[str, int]) -> bool:
+def can_be_patched(decoded: Any, size: tuple[int, int], turned: bool, colour: dict[str, int]) -> bool:
     """Whether the planes are those that will be encoded: 8 bit, 4:2:0, even, upright, of a known colour space.
 
-    `size`, `rotation` and `colour` are the video's, `size` as (width, height). A stream may change midway.
+    `size`, `turned` (or mirrored) and `colour` are the video's, `size` as (width, height). A stream may change
+    midway.
     """
     space = colour.get("colorspace", _UNSPECIFIED_SPACE)
     return (
@@ -32,7 +33,7 @@ def can_be_patched(decoded: Any, size: tuple[int, int], rotation: int, colour: d
         and (decoded.width, decoded.height) == size
         and decoded.width % 2 == 0
         and decoded.height % 2 == 0
-        and rotation == 0
+        and not turned
         and _FULL_RANGE not in (colour.get("color_range"), decoded.color_range)
         and space in _SHARES
         # What a frame does not say is what the video says.

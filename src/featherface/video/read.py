@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,10 +11,13 @@ from typing import Any
 
 import av
 
+from featherface.addresses import local_path
 from featherface.errors import VideoError
-from featherface.images import IMAGE_SUFFIXES, Image, read_image
+from featherface.images import Image, read_image
+from featherface.video.ends import check_end
+from featherface.video.names import camera, is_live, stills
 from featherface.video.planes import can_be_patched
-from featherface.video.upright import upright
+from featherface.video.upright import turn_of, upright
 
 _OPEN_SECONDS, _READ_SECONDS = 10.0, 15.0
 _STILL_RATE = Fraction(25)
@@ -53,6 +54,8 @@ class Source:
     """How many, as declared or estimated; None for cameras and streams."""
     rotation: int = 0
     """Degrees counter-clockwise by which the stored pictures are turned for showing; a multiple of 90."""
+    mirrored: bool = False
+    """Whether they are mirrored left to right before they are turned."""
     live: bool = False
     colour: dict[str, int] = field(default_factory=dict)
     """FFmpeg's numbers for color_range, colorspace, color_primaries, color_trc; missing when unspecified."""
@@ -74,7 +77,7 @@ class VideoReader:
         """All frames in order, those of another size brought to the video's. VideoError, which names the video,
         when it ends too early or holds none."""
         source, packets, count, last = self.source, 0, 0, None
-        size = source.width, source.height
+        size, turned = (source.width, source.height), source.mirrored or source.rotation != 0
         streams = [self._stream, *(self.audio if on_audio else [])]
         try:
             for packet in self._container.demux(streams):
@@ -85,8 +88,8 @@ class VideoReader:
                 packets += packet.size > 0
                 for decoded in packet.decode():
                     last = _rising(decoded, last, source)
-                    image = upright(decoded, source.rotation, *size)
-                    own = decoded if can_be_patched(decoded, size, source.rotation, source.colour) else None
+                    image = _shown(decoded, source)
+                    own = decoded if can_be_patched(decoded, size, turned, source.colour) else None
                     yield Frame(count, last, int(decoded.duration or 0), image, own)
                     count += 1
         except (av.error.FFmpegError, OSError) as error:
@@ -94,24 +97,7 @@ class VideoReader:
             raise VideoError(f"{source.name}: {verb} after {count} frames ({_reason(error)})") from error
         if count == 0:
             raise VideoError(f"{source.name}: holds no frames")
-        self._check_end(packets, count, last)
-
-    def _check_end(self, packets: int, count: int, last: int | None) -> None:
-        source, declared = self.source, int(self._stream.frames or 0)
-        if source.live and not source.name.startswith(("http:", "https:")):
-            raise VideoError(f"{source.name}: went away after {count} frames")
-        # AVI declares how long it shows, in frames, of which some may have been dropped: no packets are theirs.
-        avi = self._container.format.name == "avi"
-        if packets < declared and not avi:
-            raise VideoError(f"{source.name}: truncated, {packets} of {declared} frames are there")
-        if self._container.format.name == "mpegts" and not source.live and _ends_within_packet(source.name):
-            raise VideoError(f"{source.name}: truncated, it ends within a packet")
-        stated = float(declared * source.time_base) if avi else _stated_seconds(self._stream)
-        if stated and last is not None:
-            start = self._stream.start_time or 0
-            end = float((last - start) * source.time_base) + float(2 / source.rate)
-            if end < stated - max(0.5, 0.02 * stated):
-                raise VideoError(f"{source.name}: truncated, {end:.1f} of {stated:.1f} seconds are there")
+        check_end(source, self._container, self._stream, packets, count, last)
 
 
 class _Stills(VideoReader):
@@ -136,23 +122,20 @@ class _Stills(VideoReader):
             yield Frame(index, index, 1, image)
 
 
-def is_live(name: str) -> bool:
-    """Whether it is a camera or a stream, which can be seen only once."""
-    return name.isdigit() or "://" in name
-
-
 @contextmanager
 def open_video(name: str) -> Iterator[VideoReader]:
-    """A file, a folder or pattern (`frame_*.png`) of pictures, a camera's number, or a URL such as rtsp://.
+    """A file or its `file:` URL, a folder or pattern (`frame_*.png`) of pictures, a camera's number, or a URL such as
+    rtsp://.
 
     Raises VideoError, which names it, when it cannot be opened or has no video stream.
     """
-    stills = _stills(name)
-    if stills is not None:
-        yield _Stills(name, stills)
+    name = local_path(name)
+    pictures = stills(name)
+    if pictures is not None:
+        yield _Stills(name, pictures)
         return
     av.logging.set_level(None)
-    address, format = _camera(int(name)) if name.isdigit() else (name, None)
+    address, format = camera(int(name)) if name.isdigit() else (name, None)
     try:
         timeout = (_OPEN_SECONDS, _READ_SECONDS) if is_live(name) else None
         container = av.open(address, format=format, timeout=timeout)
@@ -166,15 +149,14 @@ def open_video(name: str) -> Iterator[VideoReader]:
 
 
 def _reader(name: str, container: Any) -> VideoReader:
-    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
-    if not streams:
+    stream = _pictures(container)
+    if stream is None:
         raise VideoError(f"{name}: no video stream")
-    stream = streams[0]
     if stream.codec_context is None or not stream.codec_context.width:
         raise VideoError(f"{name}: holds no frames, or in a format that cannot be decoded")
     stream.thread_type = "AUTO"
     context = stream.codec_context
-    rotation = 0 if is_live(name) else _rotation(name)
+    rotation, mirrored = (0, False) if is_live(name) else _turn(name)
     rate = stream.average_rate or stream.guessed_rate or _STILL_RATE
     width, height = context.width, context.height
     if rotation % 180:
@@ -190,6 +172,7 @@ def _reader(name: str, container: Any) -> VideoReader:
         Fraction(stream.time_base or 1 / Fraction(rate)),
         None if live else _declared_frames(container, stream, Fraction(rate)),
         rotation,
+        mirrored,
         live,
         {key: value for key, value in colour.items() if value not in (0, _UNSPECIFIED[key])},
         Fraction(aspect) if aspect and aspect != 1 else None,
@@ -202,20 +185,6 @@ _COLOUR = ("color_range", "colorspace", "color_primaries", "color_trc")
 _UNSPECIFIED = {"color_range": 0, "colorspace": 2, "color_primaries": 2, "color_trc": 2}
 
 
-def _ends_within_packet(path: str) -> bool:
-    """Whether an MPEG-TS file, which does not say how long it is, was cut where no writer stops.
-
-    Packets of 188 bytes begin with 0x47; before them stand 4 bytes in M2TS, behind them 16 in some recordings.
-    """
-    with Path(path).open("rb") as file:
-        start = file.read(512)
-        size = file.seek(0, os.SEEK_END)
-    for length, first in ((188, 0), (192, 4), (204, 0)):
-        if start[first::length] == b"\x47" * len(start[first::length]):
-            return size % length != 0
-    return False
-
-
 def _declared_frames(container: Any, stream: Any, rate: Fraction) -> int | None:
     if stream.frames:
         return int(stream.frames)
@@ -224,15 +193,31 @@ def _declared_frames(container: Any, stream: Any, rate: Fraction) -> int | None:
     return max(1, round(container.duration / 1_000_000 * rate)) if container.duration else None
 
 
-def _rotation(address: str) -> int:
-    """The turn in a file's display matrix, which PyAV tells with a decoded frame only: so one is decoded."""
+def _pictures(container: Any) -> Any:
+    """The first stream of moving pictures, which a cover is not; None when there is none."""
+    streams = (s for s in container.streams.video if not s.disposition & s.disposition.attached_pic)
+    return next(streams, None)
+
+
+def _turn(address: str) -> tuple[int, bool]:
+    """What a file's display matrix says, see `turn_of`. PyAV tells it with a decoded frame only: so one is."""
     try:
         with av.open(address) as container:
-            for frame in container.decode(video=0):
-                return round(frame.rotation / 90) * 90 % 360
+            for frame in container.decode(_pictures(container)):
+                return turn_of(frame)
     except (av.error.FFmpegError, OSError):
         pass  # whatever is wrong is found, and named, when the frames are read
-    return 0
+    return 0, False
+
+
+def _shown(decoded: Any, source: Source) -> Image:
+    """The frame upright. VideoError where FFmpeg knows no way to RGB, as for YCgCo and ICtCp: taken for another colour
+    space, faces might not look like any."""
+    try:
+        return upright(decoded, source.rotation, source.width, source.height, mirrored=source.mirrored)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        what = f"{decoded.format.name}, colour space {int(decoded.colorspace)} of ITU-T H.273"
+        raise VideoError(f"{source.name}: its pictures ({what}) cannot be turned into RGB") from error
 
 
 def _rising(decoded: Any, last: int | None, source: Source) -> int:
@@ -241,43 +226,6 @@ def _rising(decoded: Any, last: int | None, source: Source) -> int:
     if decoded.pts is None:
         return 0 if last is None else last + step
     return int(decoded.pts) if last is None or decoded.pts > last else last + 1
-
-
-def _stated_seconds(stream: Any) -> float | None:
-    """The duration that Matroska states for one stream, such as 00:00:04.160000000."""
-    text = next((v for k, v in stream.metadata.items() if k.upper().startswith("DURATION")), None)
-    try:
-        hours, minutes, seconds = (text or "").split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
-
-
-def source_files(name: str) -> list[Path]:
-    """The files that `open_video` reads from: none for cameras and streams."""
-    return [] if is_live(name) else _stills(name) or [Path(name)]
-
-
-def _stills(name: str) -> list[Path] | None:
-    path = Path(name)
-    if "://" in name or name.isdigit() or path.is_file():
-        return None
-    if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    elif any(sign in path.name for sign in "*?["):
-        found = sorted(p for p in path.parent.glob(path.name) if p.suffix.lower() in IMAGE_SUFFIXES)
-    else:
-        return None
-    if not found:
-        raise VideoError(f"{name}: holds no pictures")
-    return found
-
-
-def _camera(number: int) -> tuple[str, str]:
-    cameras = {"linux": (f"/dev/video{number}", "v4l2"), "darwin": (str(number), "avfoundation")}
-    if sys.platform not in cameras:
-        raise VideoError(f"camera {number}: cameras are read on Linux and macOS; name a URL or a file here")
-    return cameras[sys.platform]
 
 
 def _reason(error: Exception) -> str:

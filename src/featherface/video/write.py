@@ -20,6 +20,7 @@ from featherface.errors import ConfigError, VideoError
 from featherface.images import Image
 from featherface.video.planes import patched
 from featherface.video.read import Frame, VideoReader
+from featherface.video.sound import Sound
 from featherface.video.track import UNTRACKED, Tracked
 
 _H264 = ("libx264", {"preset": "superfast", "crf": "20"})
@@ -29,12 +30,14 @@ _CODECS = {
     ".mov": _H264,
     ".mkv": _H264,
     ".ts": _H264,
+    ".m2ts": _H264,
+    ".mts": _H264,
     ".webm": ("libvpx-vp9", {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}),
 }
 WRITABLE = frozenset(_CODECS)
 """Formats of the file that is written; it says by its suffix which one. AVI is none: it has no time stamps."""
 # These cannot say that pictures are to be turned for showing.
-_NO_ROTATION = frozenset({".ts"})
+_NO_ROTATION = frozenset({".ts", ".m2ts", ".mts"})
 # What MP4 and MOV have fields for; anything else, such as QuickTime's make and place, needs a list of its own.
 _PLAIN_TAGS = (
     {
@@ -71,14 +74,16 @@ class VideoWriter:
     def __init__(self, container: Any, reader: VideoReader, path: Path, keep_metadata: bool) -> None:
         self._container, self._source, self._path = container, reader.source, path
         suffix = path.suffix.lower()
-        self._rotation = 0 if suffix in _NO_ROTATION else reader.source.rotation
+        # Mirrored pictures are written as they are shown: many players leave the mirroring of a matrix out.
+        upright = suffix in _NO_ROTATION or reader.source.mirrored
+        self._rotation = 0 if upright else reader.source.rotation
         self._stream = self._video_stream(suffix)
-        self._audio = {s.index: container.add_stream_from_template(s) for s in reader.audio}
+        self._audio = {s.index: Sound(container, s, suffix) for s in reader.audio}
         if keep_metadata:
             container.metadata.update(reader.source.metadata)
             self._stream.metadata.update(_tags(reader.tags))
             for stream in reader.audio:
-                self._audio[stream.index].metadata.update(_tags(stream.metadata))
+                self._audio[stream.index].stream.metadata.update(_tags(stream.metadata))
         self._durations: dict[int, int] = {}
         self._line: queue.Queue[Any] = queue.Queue(_AHEAD + 60)
         self._slots = threading.Semaphore(_AHEAD)
@@ -154,9 +159,10 @@ class VideoWriter:
             self._mux(self._stream.encode(stored))
         elif item is None:
             self._mux(self._stream.encode(None))
+            for sound in self._audio.values():
+                sound.finish()
         else:
-            item.stream = self._audio[item.stream.index]
-            self._container.mux(item)
+            self._audio[item.stream.index].write(item)
 
     def _stored(self, image: Image) -> Any:
         stored = np.rot90(image, -self._rotation // 90) if self._rotation else image
@@ -205,10 +211,11 @@ class VideoWriter:
 def open_writer(
     target: str | os.PathLike[str], reader: VideoReader, *, keep_metadata: bool = True
 ) -> Iterator[VideoWriter]:
-    """A writer for a video like the reader's; the file appears under its name when all of it is written.
+    """A writer for a video like the reader's, with its sound (see `Sound`); the file appears under its name when all
+    of it is written.
 
-    Raises ConfigError for a suffix that is not in WRITABLE, VideoError when it cannot be written or cannot
-    hold the source's sound; then the partial file is gone, as it is when the caller raises something.
+    Raises ConfigError for a suffix that is not in WRITABLE, VideoError when it cannot be written; then the partial
+    file is gone, as it is when the caller raises something.
     """
     path = Path(target)
     suffix = path.suffix.lower()
@@ -241,6 +248,8 @@ def draw_tracked(image: Image, tracked: Tracked) -> tuple[Image, NDArray[np.floa
 
 
 def _muxer(suffix: str, tags: dict[str, str]) -> dict[str, str]:
+    if suffix == ".mts":  # as cameras write it; of .m2ts FFmpeg knows
+        return {"mpegts_m2ts_mode": "1"}
     if suffix not in (".mp4", ".m4v", ".mov"):
         return {}
     return {"movflags": "+faststart" + ("" if _PLAIN_TAGS.issuperset(tags) else "+use_metadata_tags")}
