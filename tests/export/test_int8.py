@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+import torch
 
+from featherface.boxes import decode_boxes, decode_landmarks
+from featherface.cli.export import load_model
 from featherface.errors import ConfigError, DataError
 from featherface.export.calibration import batches
+from featherface.export.check import PHOTO
 from featherface.export.export import export_model
 from featherface.export.int8 import layer_of_nodes, quantize
+from featherface.export.onnx import trace_onnx
 from featherface.export.options import Options, find_format
+from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, Decoded
+from featherface.images import read_image, resize, to_input
+from featherface.priors import prior_boxes
 
 
 def test_the_groups_of_litert_are_those_it_can_tell_apart():
@@ -67,6 +77,86 @@ def test_int8_leaves_the_named_layers_in_float(examples, tmp_path):
         made = {value: node.op_type for node in onnx.load(target).graph.node for value in node.output}
         convs = [node for node in onnx.load(target).graph.node if node.op_type == "Conv"]
         assert sum(made.get(node.input[1]) == "DequantizeLinear" for node in convs) == expected
+
+
+class _Stub(torch.nn.Module):
+    """Three levels of one conv each, whose deltas are as large as a network's."""
+
+    def __init__(self, strides):
+        super().__init__()
+        torch.manual_seed(0)
+        self.levels = torch.nn.ModuleList(torch.nn.Conv2d(3, 30, stride, stride) for stride in strides)
+
+    def forward(self, images):
+        parts = [
+            conv((images - 118) / 128).permute(0, 2, 3, 1).reshape(images.shape[0], -1, 15)
+            for conv in self.levels
+        ]
+        scores, boxes, landmarks = torch.split(torch.cat(parts, 1), [1, 4, 10], dim=2)
+        return torch.sigmoid(scores.squeeze(2)), boxes, landmarks
+
+
+@pytest.mark.parametrize("size", [(224, 160), (1088, 1920)], ids=["as calibrated", "larger than calibrated"])
+def test_decoding_inside_is_not_rounded(size, plain, decoding_int8):
+    """Not even with every layer in int8, nor where priors lie beyond all that the calibration pictures have."""
+    images = np.random.default_rng(0).integers(0, 256, (1, 3, *size)).astype(np.float32)
+    session = onnxruntime.InferenceSession(decoding_int8, providers=["CPUExecutionProvider"])
+    boxes, landmarks, box_deltas, landmark_deltas = (
+        values[0]
+        for values in session.run(["boxes", "landmarks", "box_deltas", "landmark_deltas"], {"images": images})
+    )
+    layout = plain.config
+    priors = prior_boxes(*size, layout.strides, layout.prior_sizes)
+    assert np.ptp(box_deltas) > 1, "nothing to decode"
+    np.testing.assert_allclose(boxes, decode_boxes(box_deltas, priors, layout.variances), atol=0.01)
+    points = decode_landmarks(landmark_deltas, priors, layout.variances)
+    np.testing.assert_allclose(landmarks, points.reshape(-1, 10), atol=0.01)
+
+
+@pytest.fixture(scope="module")
+def decoding_int8(plain, examples, tmp_path_factory):
+    """An int8 file of any size that decodes, with the deltas as outputs besides."""
+    folder = tmp_path_factory.mktemp("int8")
+    decoded = Decoded(_Stub(plain.config.strides), plain.config, None, keep_deltas=True).eval()
+    graph = trace_onnx(decoded, (*DECODED_OUTPUTS, *RAW_OUTPUTS[1:]))
+    for i, node in enumerate(graph.graph.node):
+        node.name = f"{node.name}/{i}"
+    onnx.save(graph, folder / "float.onnx")
+    options = Options(find_format("onnx"), None, "int8", True, False, examples, 2, float_layers=())
+    quantize(folder / "float.onnx", folder / "int8.onnx", options)
+    made = {
+        value: node.op_type for node in onnx.load(folder / "int8.onnx").graph.node for value in node.output
+    }
+    assert list(made.values()).count("DequantizeLinear") > 3, "nothing is in int8"
+    return folder / "int8.onnx"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_int8_decodes_as_the_detector_does(name, shared, tmp_path):
+    """Nano-B, a picture that is larger than those of the calibration."""
+    pytest.importorskip({"onnx": "onnxruntime"}.get(name, name))
+    converter = importlib.import_module(
+        {"onnx": "featherface.export.onnx_variants"}.get(name, "featherface.export.openvino")
+    )
+    network, found = load_model("nano_b")[1], {}
+    size = (960, 1152)
+    picture = read_image(PHOTO)
+    images = to_input(resize(picture, 1152, 1152 * picture.shape[0] // picture.shape[1]), 32)
+    for decode in (False, True):
+        options = Options(
+            find_format(name), None, "int8", decode, False, shared / "data" / "widerface" / "train", 8
+        )
+        done = export_model(network, "nano_b", tmp_path, options)
+        found[decode] = converter.runner(done.model, options)(images)
+    assert images.shape[2:] == size
+    layout = network.config
+    boxes = decode_boxes(
+        found[False][1][0], prior_boxes(*size, layout.strides, layout.prior_sizes), layout.variances
+    )
+    likely = found[False][0][0] > 0.3
+    assert likely.sum() > 20
+    np.testing.assert_allclose(found[True][1][0][likely], boxes[likely], atol=1)
 
 
 @pytest.mark.slow
