@@ -9,6 +9,8 @@ from typing import Any
 
 from featherface.benchmark.run import Measured, Spread, machine
 from featherface.errors import MissingExtraError
+from featherface.export.versions import versions
+from featherface.runtimes.card import sha256
 
 
 def table(results: Sequence[Measured]) -> str:
@@ -41,14 +43,21 @@ def table(results: Sequence[Measured]) -> str:
     return "\n".join([*lines, *notes])
 
 
-def to_json(results: Sequence[Measured]) -> dict[str, Any]:
-    """Machine and results."""
+def to_json(results: Sequence[Measured], photo: Path, repeats: int, warm_up: int) -> dict[str, Any]:
+    """Machine, versions of all that may have run or made the files, what was run how often, and the results."""
     rows = []
     for result in results:
         row = asdict(result)
         row["subject"]["file"] = result.subject.file.name
         rows.append(row)
-    return {"machine": machine(), "results": rows}
+    return {
+        "machine": machine(),
+        "versions": versions(),
+        "photo": {"file": photo.name, "sha256": sha256(photo)},
+        "repeats": repeats,
+        "warm_up": warm_up,
+        "results": rows,
+    }
 
 
 def require_matplotlib() -> None:
