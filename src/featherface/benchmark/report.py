@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from featherface.benchmark.run import Measured, Spread, machine
 from featherface.errors import MissingExtraError
-from featherface.export.versions import versions
 from featherface.runtimes.card import sha256
 
 
@@ -43,8 +42,10 @@ def table(results: Sequence[Measured]) -> str:
     return "\n".join([*lines, *notes])
 
 
-def to_json(results: Sequence[Measured], photo: Path, repeats: int, warm_up: int) -> dict[str, Any]:
-    """Machine, versions of all that may have run or made the files, what was run how often, and the results."""
+def to_json(
+    results: Sequence[Measured], versions: Mapping[str, str], photo: Path, repeats: int, warm_up: int
+) -> dict[str, Any]:
+    """Machine, versions of the packages that may have made or run the files, what was run how often, results."""
     rows = []
     for result in results:
         row = asdict(result)
@@ -52,7 +53,7 @@ def to_json(results: Sequence[Measured], photo: Path, repeats: int, warm_up: int
         rows.append(row)
     return {
         "machine": machine(),
-        "versions": versions(),
+        "versions": dict(versions),
         "photo": {"file": photo.name, "sha256": sha256(photo)},
         "repeats": repeats,
         "warm_up": warm_up,

@@ -54,6 +54,7 @@ def benchmark(
     from featherface.atomic import write_text
     from featherface.benchmark.report import draw, require_matplotlib, table, to_json
     from featherface.benchmark.run import machine, measure, parse_picture_size
+    from featherface.export.versions import versions
 
     if picture is not None and picture.suffix not in (".png", ".svg"):
         raise ConfigError(f"--picture {picture}: must end in .png or .svg")
@@ -85,8 +86,8 @@ def benchmark(
     typer.echo(f"{about['cpu']}, {about['cores']} cores, {' '.join(about['instructions'])}{load}")
     typer.echo(table(results))
     if json is not None:
-        about_all = to_json(results, photo, repeats, warm_up)
-        write_text(json, json_module.dumps(about_all, indent=1) + "\n")
+        found = to_json(results, versions(), photo, repeats, warm_up)
+        write_text(json, json_module.dumps(found, indent=1) + "\n")
     if picture is not None:
         draw(results, picture)
     if any(result.error for result in results):
