@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -17,10 +18,11 @@ from featherface.errors import ConfigError, DataError
 from featherface.export.calibration import batches
 from featherface.export.check import PHOTO
 from featherface.export.export import export_model
-from featherface.export.int8 import layer_of_nodes, quantize
+from featherface.export.int8 import layer_of_nodes, quantize, sensitivity
 from featherface.export.onnx import trace_onnx
 from featherface.export.options import Options, find_format
 from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, Decoded
+from featherface.export.reference import Reference
 from featherface.images import read_image, resize, to_input
 from featherface.priors import prior_boxes
 
@@ -30,6 +32,36 @@ def test_the_groups_of_litert_are_those_it_can_tell_apart():
     from featherface.export.layers import LITERT_GROUPS
 
     assert tuple(_NAMES) == LITERT_GROUPS
+
+
+LITERT = "featherface.export.portable."
+ENDS = [
+    pytest.param(f"{LITERT}Portable;13", True, id="a level's deltas"),
+    pytest.param("serving_default_output_1_output", True, id="an output"),
+    pytest.param(f"{LITERT}Decoded/{LITERT}Portable_network;24", True, id="deltas, decoded behind"),
+    pytest.param(f"{LITERT}Decoded;12", True, id="a box"),
+    pytest.param(f"{LITERT}Decoded;", True, id="a box, the first"),
+    pytest.param(f"{LITERT}Portable/torch.nn.modules.conv.Conv2d_boxes;6", False, id="a conv"),
+    pytest.param(
+        f"{LITERT}Decoded/{LITERT}Portable_network/torch.nn.modules.conv.Conv2d_boxes;6",
+        False,
+        id="a conv, decoded behind",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "end"), ENDS)
+def test_litert_rounds_neither_deltas_nor_boxes(name, end):
+    """Names as litert-torch 0.10 gives them; no other way to tell its layers apart."""
+    from featherface.export.int8_litert import _ENDS
+
+    assert bool(re.search(_ENDS, name)) is end
+
+
+@pytest.mark.slow
+def test_litert_int8_decodes_as_the_detector_does(examples, tmp_path):
+    pytest.importorskip("litert_torch", reason="litert_torch is not installed: see docs/deployment.md")
+    _decodes_alike("litert", (320, 320), examples, tmp_path)
 
 
 def test_a_calibration_picture_that_cannot_be_read_is_skipped(examples, tmp_path):
@@ -131,32 +163,60 @@ def decoding_int8(plain, examples, tmp_path_factory):
     return folder / "int8.onnx"
 
 
+@pytest.mark.long
+def test_sensitivity_measures_each_group_alone(examples, monkeypatch):
+    """Nano-B itself, its distance from torch in place of AP: what is in float is nearer, and all of it nearest."""
+    monkeypatch.setattr(
+        "featherface.export.int8.GROUPS", ("neck", "heads")
+    )  # two of nine, for the time it takes
+    network = load_model("nano_b")[1]
+    options = Options(find_format("onnx"), (160, 160), "int8", calibration=examples, calibration_images=2)
+    reference = Reference(network, options)
+    (images,) = reference.inputs([PHOTO])[:1]
+    expected = reference.run(images)[0]
+
+    def measure(session):
+        return {"all": 1 - float(np.abs(session.run(images)[0] - expected[0]).max())}
+
+    seen = []
+    rows = sensitivity(network, options, measure, seen.append)
+    assert seen == rows
+    assert [row.group for row in rows][:2] == ["all float", "all int8"]
+    groups = {row.group: row for row in rows[2:]}
+    assert set(groups) == {"neck", "heads"}
+    whole, int8 = rows[0].ap["all"], rows[1].ap["all"]
+    assert whole > 0.999 > int8
+    assert rows[0].lost == {} and rows[1].lost["all"] == pytest.approx(whole - int8)
+    for row in groups.values():
+        assert row.lost["all"] == pytest.approx(row.ap["all"] - int8)
+    assert groups["heads"].lost["all"] > 0, "the scores themselves are not rounded then"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
-def test_int8_decodes_as_the_detector_does(name, shared, tmp_path):
-    """Nano-B, a picture that is larger than those of the calibration."""
-    pytest.importorskip({"onnx": "onnxruntime"}.get(name, name))
-    converter = importlib.import_module(
-        {"onnx": "featherface.export.onnx_variants"}.get(name, "featherface.export.openvino")
-    )
+def test_int8_decodes_as_the_detector_does(name, examples, tmp_path):
+    pytest.importorskip(name)
+    _decodes_alike(name, None, examples, tmp_path)
+
+
+def _decodes_alike(name, size, calibration, folder):
+    """Nano-B, on a picture larger than those of the calibration where its size is free."""
+    module = {"onnx": "onnx_variants"}.get(name, name)
+    converter = importlib.import_module(f"featherface.export.{module}")
     network, found = load_model("nano_b")[1], {}
-    size = (960, 1152)
-    picture = read_image(PHOTO)
-    images = to_input(resize(picture, 1152, 1152 * picture.shape[0] // picture.shape[1]), 32)
+    picture, side = read_image(PHOTO), 1152 if size is None else size[1]
+    images = to_input(resize(picture, side, side * picture.shape[0] // picture.shape[1]), 32, size)
     for decode in (False, True):
         options = Options(
-            find_format(name), None, "int8", decode, False, shared / "data" / "widerface" / "train", 8
+            find_format(name), size, "int8", decode, calibration=calibration, calibration_images=3
         )
-        done = export_model(network, "nano_b", tmp_path, options)
+        done = export_model(network, "nano_b", folder, options)
         found[decode] = converter.runner(done.model, options)(images)
-    assert images.shape[2:] == size
-    layout = network.config
-    boxes = decode_boxes(
-        found[False][1][0], prior_boxes(*size, layout.strides, layout.prior_sizes), layout.variances
-    )
-    likely = found[False][0][0] > 0.3
-    assert likely.sum() > 20
-    np.testing.assert_allclose(found[True][1][0][likely], boxes[likely], atol=1)
+    (scores, deltas, _), layout = found[False], network.config
+    priors = prior_boxes(*images.shape[2:], layout.strides, layout.prior_sizes)
+    boxes = decode_boxes(deltas[0], priors, layout.variances)
+    assert (scores[0] > 0.3).sum() > 20
+    np.testing.assert_allclose(found[True][1][0], boxes, atol=1)
 
 
 @pytest.mark.slow
