@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,10 @@ def test_an_export_runs_as_its_own_example_says(run, tmp_path, examples):
     pytest.importorskip("openvino", reason="openvino is not installed")
     outcome = run("export", "--format", "openvino", "--input-size", "512x512", "--output", tmp_path)
     assert outcome.code == 0
-    assert "faces: 18 of 18" in outcome.out or " at IoU over 0.95" in outcome.out
+    found, wanted = map(
+        int, re.search(r"^faces: (\d+) of (\d+) at IoU over 0.95$", outcome.out, re.M).groups()
+    )
+    assert found == wanted > 0
     example = tmp_path / "v2-512x512.openvino.xml.example.py"
     done = subprocess.run(
         [sys.executable, example, examples / "eileen_collins.jpg"], capture_output=True, text=True, check=True
