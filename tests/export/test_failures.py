@@ -26,7 +26,7 @@ class ForeignError(Exception):
 
 
 def _raise(error):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
     return fail
@@ -103,6 +103,12 @@ RUNS = [
 def test_a_file_that_its_runtime_cannot_load_or_run_is_one_line(runner, said, plain, tmp_path, monkeypatch):
     found = _export(plain, tmp_path, monkeypatch, "runner", runner)
     assert said in found and found.startswith("libtorch")
+
+
+def test_memory_that_runs_out_in_the_comparison_is_one_line(plain, tmp_path, monkeypatch):
+    monkeypatch.setattr("featherface.export.export.compare", _raise(MemoryError()))
+    said = _export(plain, tmp_path, monkeypatch, "runner", lambda *_: None)
+    assert said == "libtorch: memory ran out while comparing with torch; nothing was written"
 
 
 def test_onnx_runtimes_own_error_is_one_line(tmp_path):

@@ -18,7 +18,7 @@ from featherface.errors import ConfigError, FeatherFaceError, ModelError, one_li
 from featherface.export.calibration import batches, find_pictures
 from featherface.export.check import PHOTO, Parity, compare
 from featherface.export.equalise import equalised
-from featherface.export.failures import converting, open_runner
+from featherface.export.failures import converting, open_runner, out_of_memory
 from featherface.export.fingerprint import fingerprint
 from featherface.export.layers import is_in
 from featherface.export.options import Options
@@ -172,6 +172,8 @@ def _parity(
     run = open_runner(converter, path, options)
     try:
         return compare(run, model, options, photos, options.format.runtime, needs_faces)
+    except MemoryError as error:
+        raise out_of_memory(options.format, "comparing with torch") from error
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"{options.format.runtime} cannot run what was exported ({one_line(error, 160)})"

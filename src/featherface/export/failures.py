@@ -30,7 +30,7 @@ def converting(kind: Format, folder: Path) -> Iterator[None]:
     except FeatherFaceError:
         raise
     except MemoryError as error:
-        raise _out_of_memory(kind, "converting") from error
+        raise out_of_memory(kind, "converting") from error
     except ImportError as error:
         raise import_failure(error, _package(error, kind), kind.extra) from error
     except OSError as error:
@@ -55,7 +55,7 @@ def open_runner(converter: Any, path: Path, options: Any) -> Run:
     except FeatherFaceError:
         raise
     except MemoryError as error:
-        raise _out_of_memory(kind, "loading what was exported") from error
+        raise out_of_memory(kind, "loading what was exported") from error
     except ImportError as error:
         raise import_failure(error, _package(error, kind), kind.extra) from error
     except Exception as error:  # ONNX Runtime's errors share no base class but this
@@ -67,14 +67,15 @@ def open_runner(converter: Any, path: Path, options: Any) -> Run:
         except FeatherFaceError:
             raise
         except MemoryError as error:
-            raise _out_of_memory(kind, "running what was exported") from error
+            raise out_of_memory(kind, "running what was exported") from error
         except Exception as error:
             raise cannot("run", error) from error
 
     return run
 
 
-def _out_of_memory(kind: Format, doing: str) -> ModelError:
+def out_of_memory(kind: Format, doing: str) -> ModelError:
+    """Without memory there is nothing to say but where it ran out."""
     return ModelError(f"{kind.runtime}: memory ran out while {doing}; nothing was written")
 
 
