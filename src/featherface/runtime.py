@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from featherface.errors import ModelError, one_line
 from featherface.runtimes.card import card_path, checked_spec
 from featherface.runtimes.spec import ModelSpec, read_spec
+from featherface.runtimes.versions import import_failure, refuse_older
+
+try:
+    import onnxruntime
+except ImportError as error:
+    raise import_failure(error, "onnxruntime", None) from error
 
 _Array = NDArray[np.float32]
 _OUTPUTS = ("scores", "box_deltas", "landmark_deltas")
@@ -33,8 +38,8 @@ class Session(Protocol):
 class OnnxSession:
     """An ONNX file in ONNX Runtime, on the CPU unless other execution providers are named.
 
-    ModelError for a missing, corrupt, truncated or foreign file, and for one that is not what the JSON says
-    that `featherface export` put beside it.
+    ModelError for a missing, corrupt, truncated or foreign file, for one that is not what the JSON says
+    that `featherface export` put beside it, and for an ONNX Runtime that is too old.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class OnnxSession:
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
         self.path, self.threads, self.providers = Path(path), threads, list(providers)
+        refuse_older("onnxruntime", None, "1.25")
         if card_path(self.path).is_file():
             checked_spec(self.path)
         options = onnxruntime.SessionOptions()

@@ -14,6 +14,7 @@ from featherface.benchmark.report import table
 from featherface.benchmark.run import Measured, Spread, Subject, measure, parse_picture_size, spread
 from featherface.cli.benchmark import _told_apart
 from featherface.errors import ConfigError, FeatherFaceError, ModelError
+from featherface.export.check import PHOTO
 from featherface.export.fingerprint import fingerprint
 from featherface.export.versions import versions
 from featherface.runtimes.card import card_path, sha256
@@ -47,6 +48,9 @@ def test_every_file_is_measured_and_a_broken_one_stops_nobody(run, stranger, tmp
     about = json.loads((tmp_path / "b.json").read_text())
     ours, bad, theirs = about["results"]
     assert about["machine"]["cores"] >= 1
+    assert about["versions"]["onnxruntime"] and about["versions"]["featherface"]
+    assert (about["repeats"], about["warm_up"]) == (2, 0)
+    assert about["photo"] == {"file": "faces.jpg", "sha256": sha256(PHOTO)}
     assert ours["network_ms"]["runs"] == ours["whole_ms"]["runs"] == 2
     assert ours["whole_ms"]["best"] > 0 and ours["faces"] >= 0
     assert ours["cold_start_s"] > 0.05 and ours["peak_mb"] > 30 and 0.1 < ours["file_mb"] < 10
@@ -72,9 +76,28 @@ BAD = [
     pytest.param(["--formats", "ncnn-bf16"], "only openvino computes in bf16", id="bf16 elsewhere"),
     pytest.param(["--formats", "onnx-int8"], "--calibration DIR", id="int8 without pictures"),
     pytest.param(["--models", "none.onnx"], "none.onnx: no such file", id="no model file"),
+    pytest.param(["--photo", "x" * 300], "cannot be read (File name too long)", id="a photo's name too long"),
     pytest.param(["--photo", "none.jpg"], "none.jpg: no such file", id="no photo"),
     pytest.param(["--picture", "a.bmp"], "must end in .png or .svg", id="a picture of another kind"),
 ]
+
+
+UNMEASURED = [
+    pytest.param("onnx-fp16,torchscript", "640", "does not run libtorch's files", id="torchscript"),
+    pytest.param("onnx-fp16,coreml-fp16", "640", "does not run Core ML's files", id="coreml"),
+    pytest.param("onnx-fp16,onnx-int4", "640", "there are -fp16, -int8", id="a precision that there is not"),
+    pytest.param("onnx-fp16,ncnn-", "640", "there are -fp16, -int8", id="a dash too many"),
+    pytest.param("onnx-fp16", "640,big", "size 'big'", id="no size"),
+]
+
+
+@pytest.mark.parametrize(("formats", "sizes", "reason"), UNMEASURED)
+def test_what_cannot_be_measured_is_told_before_anything_is_exported(
+    run, formats, sizes, reason, monkeypatch
+):
+    monkeypatch.setattr("featherface.export.export.export_model", lambda *_, **__: pytest.fail("exported"))
+    outcome = run("benchmark", "--formats", formats, "--sizes", sizes)
+    assert outcome.code == 1 and reason in outcome.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(("options", "reason"), BAD)

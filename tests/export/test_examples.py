@@ -60,6 +60,55 @@ def test_a_larger_picture_gets_the_detectors_boxes(name, more, v2, portrait, tmp
         np.testing.assert_allclose(json.loads(box), found.boxes[0], atol=1)
 
 
+PYTHON = [
+    pytest.param(name, more, id=f"{name} {more}")
+    for name in ("onnx", "openvino")
+    for more in ({}, {"with_decode": True}, {"with_nms": True})
+]
+UNREADABLE = [
+    pytest.param([], id="no photo"),
+    pytest.param(["none.jpg"], id="no such photo"),
+    pytest.param(["text.jpg"], id="no photo inside"),
+    pytest.param(["text.jpg", "none.jpg"], id="two"),
+]
+
+
+@pytest.mark.parametrize(("name", "more"), PYTHON)
+def test_a_photo_that_cannot_be_read_is_one_line(name, more, plain, tmp_path):
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    kind = find_format(name)
+    example = write_snippet(tmp_path / f"v2{kind.suffix}", Options(kind, **more), plain.config)
+    _refused(example, ["none.jpg"])
+
+
+@pytest.mark.parametrize("photos", UNREADABLE)
+def test_whatever_is_wrong_with_the_photo_is_one_line(photos, plain, tmp_path):
+    (tmp_path / "text.jpg").write_text("no picture")
+    _refused(write_snippet(tmp_path / "v2.onnx", Options(find_format("onnx")), plain.config), photos)
+
+
+def _refused(example, photos):
+    done = subprocess.run(
+        [sys.executable, example, *photos], capture_output=True, text=True, cwd=example.parent
+    )
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.count("\n") == 1 and "one picture that can be read" in done.stderr
+    assert all(photo in done.stderr for photo in photos)
+
+
+@pytest.mark.parametrize("decode", [False, True], ids=["raw", "decoded"])
+@pytest.mark.parametrize("name", ["coreml", "litert"])
+def test_the_examples_that_no_compiler_has_seen_are_filled_in(name, decode, plain, tmp_path):
+    """Swift and Kotlin: every place is filled, brackets are closed, and the landmarks are used."""
+    kind = find_format(name)
+    options = Options(kind, input_size=(320, 416), with_decode=decode)
+    text = write_snippet(tmp_path / f"v2{kind.suffix}", options, plain.config).read_text()
+    assert "@" not in text
+    for left, right in ("()", "[]", "{}"):
+        assert text.count(left) == text.count(right), left
+    assert len(re.findall(r"landmarks\[", text)) >= 2 and "points" in text
+
+
 @pytest.mark.parametrize("name", ["ncnn", "torchscript", "executorch"])
 @pytest.mark.parametrize("size", [(320, 416), None], ids=["one size", "any size"])
 def test_the_cpp_examples_divide_by_what_they_shrank_by(name, size, plain, tmp_path):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from featherface.benchmark.run import Measured, Spread, machine
 from featherface.errors import MissingExtraError
+from featherface.runtimes.card import sha256
 
 
 def table(results: Sequence[Measured]) -> str:
@@ -41,14 +42,23 @@ def table(results: Sequence[Measured]) -> str:
     return "\n".join([*lines, *notes])
 
 
-def to_json(results: Sequence[Measured]) -> dict[str, Any]:
-    """Machine and results."""
+def to_json(
+    results: Sequence[Measured], versions: Mapping[str, str], photo: Path, repeats: int, warm_up: int
+) -> dict[str, Any]:
+    """Machine, versions of the packages that may have made or run the files, what was run how often, results."""
     rows = []
     for result in results:
         row = asdict(result)
         row["subject"]["file"] = result.subject.file.name
         rows.append(row)
-    return {"machine": machine(), "results": rows}
+    return {
+        "machine": machine(),
+        "versions": dict(versions),
+        "photo": {"file": photo.name, "sha256": sha256(photo)},
+        "repeats": repeats,
+        "warm_up": warm_up,
+        "results": rows,
+    }
 
 
 def require_matplotlib() -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from featherface.benchmark.run import Subject
 
 _WEIGHTS = (".pth", ".safetensors")
+_NOT_RUN = ("torchscript", "coreml")
 _PICTURE = Path(__file__).parents[1] / "export" / "faces.jpg"
 
 
@@ -52,7 +53,8 @@ def benchmark(
 
     from featherface.atomic import write_text
     from featherface.benchmark.report import draw, require_matplotlib, table, to_json
-    from featherface.benchmark.run import measure
+    from featherface.benchmark.run import machine, measure, parse_picture_size
+    from featherface.export.versions import versions
 
     if picture is not None and picture.suffix not in (".png", ".svg"):
         raise ConfigError(f"--picture {picture}: must end in .png or .svg")
@@ -61,8 +63,11 @@ def benchmark(
             _check_target(option, target)
     if picture is not None:
         require_matplotlib()
-    if not photo.is_file():
-        raise ConfigError(f"--photo {photo}: no such file")
+    _check_photo(photo)
+    for form in formats.split(","):
+        _check_format(form)
+    for size in sizes.split(","):
+        parse_picture_size(size)
     counts = [_thread_count(text) for text in threads.split(",")]
     with tempfile.TemporaryDirectory() as temporary:
         subjects = [
@@ -76,12 +81,13 @@ def benchmark(
         results = measure(
             _told_apart(subjects), photo, repeats, warm_up, lambda line: typer.echo(line, err=True)
         )
-    about = to_json([])["machine"]
+    about = machine()
     load = f", load {about['load_average']}" if about["load_average"] is not None else ""
     typer.echo(f"{about['cpu']}, {about['cores']} cores, {' '.join(about['instructions'])}{load}")
     typer.echo(table(results))
     if json is not None:
-        write_text(json, json_module.dumps(to_json(results), indent=1) + "\n")
+        found = to_json(results, versions(), photo, repeats, warm_up)
+        write_text(json, json_module.dumps(found, indent=1) + "\n")
     if picture is not None:
         draw(results, picture)
     if any(result.error for result in results):
@@ -93,14 +99,10 @@ def _subjects(
 ) -> list[Subject]:
     """A file as it is; a shipped model in the format asked for, exported first where it has to be."""
     from featherface.benchmark.run import Subject, parse_picture_size
-    from featherface.export.options import find_format
 
     height, width = parse_picture_size(size)
     kind, _, precision = form.partition("-")
     hint = precision if precision == "bf16" else None
-    find_format(kind)
-    if hint and kind != "openvino":
-        raise ConfigError(f"format {form!r}: only openvino computes in bf16 when told to")
     if Path(model).suffix in _WEIGHTS:
         file = _exported(model, kind, "" if hint else precision, (height, width), work, calibration)
         return [Subject(f"{Path(model).name} {form}", file, size, count, hint) for count in counts]
@@ -133,8 +135,6 @@ def _exported(
     from featherface.export.options import Options, find_format
 
     form = find_format(kind)
-    if precision not in ("", "fp16", "int8"):
-        raise ConfigError(f"format {kind}-{precision}: there are -fp16, -int8 and openvino-bf16")
     padded = (-(-size[0] // 32) * 32, -(-size[1] // 32) * 32)
     options = Options(
         form,
@@ -165,6 +165,31 @@ def _is_whole(file: Path) -> bool:
     except ModelError:
         return False
     return True
+
+
+def _check_format(text: str) -> None:
+    """ConfigError for what is no format, or one that nothing here runs, before anything is exported."""
+    from featherface.export.options import find_format
+
+    kind, dash, precision = text.partition("-")
+    runtime = find_format(kind).runtime
+    if kind in _NOT_RUN:
+        raise ConfigError(
+            f"format {text!r}: the detector does not run {runtime}'s files, so they are not measured"
+        )
+    if precision == "bf16" and kind != "openvino":
+        raise ConfigError(f"format {text!r}: only openvino computes in bf16 when told to")
+    if dash and precision not in ("fp16", "int8", "bf16"):
+        raise ConfigError(f"format {text}: there are -fp16, -int8 and openvino-bf16")
+
+
+def _check_photo(photo: Path) -> None:
+    try:
+        there = photo.is_file()
+    except OSError as error:  # a name that is too long, a folder that lets nobody look
+        raise ConfigError(f"--photo {photo}: cannot be read ({error.strerror})") from error
+    if not there:
+        raise ConfigError(f"--photo {photo}: no such file")
 
 
 def _check_target(option: str, target: Path) -> None:

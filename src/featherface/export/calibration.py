@@ -16,7 +16,11 @@ from featherface.model.network import PAD_MULTIPLE
 
 def find_pictures(folder: Path, count: int) -> list[Path]:
     """About `count` pictures of a folder and those in it, evenly spread; DataError when there are none."""
-    if not folder.is_dir():
+    try:
+        there = folder.is_dir()
+    except OSError as error:  # a name that is too long, a folder that lets nobody look
+        raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
+    if not there:
         raise DataError(f"{folder}: no such folder of calibration pictures")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
     if not paths:

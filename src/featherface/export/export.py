@@ -14,19 +14,21 @@ from typing import Any
 
 from torch.nn import Conv2d
 
-from featherface.errors import ConfigError, FeatherFaceError, MissingExtraError, ModelError, one_line
+from featherface.errors import ConfigError, FeatherFaceError, ModelError, one_line
 from featherface.export.calibration import batches, find_pictures
 from featherface.export.check import PHOTO, Parity, compare
 from featherface.export.equalise import equalised
+from featherface.export.failures import converting, open_runner, out_of_memory
 from featherface.export.fingerprint import fingerprint
 from featherface.export.layers import is_in
 from featherface.export.options import Options
 from featherface.export.place import place, refuse_folder
 from featherface.export.portable import is_deformable
 from featherface.export.snippets import write_snippet
-from featherface.export.versions import versions
+from featherface.export.versions import refuse_older_converters, versions
 from featherface.model.network import PAD_MULTIPLE, FeatherFace, count_parameters
 from featherface.runtimes.card import card_path, sha256
+from featherface.runtimes.versions import import_failure
 
 _MODULES = {"onnx": "onnx_variants"}
 _RAW = {
@@ -105,14 +107,15 @@ def export_model(
 
 def _converter(options: Options) -> Any:
     """The module that writes the format."""
-    name = _MODULES.get(options.format.name, options.format.name)
+    kind = options.format
+    refuse_older_converters(kind)
     try:
-        return importlib.import_module(f"featherface.export.{name}")
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").split(".")[0]
-        if missing == "featherface":
+        return importlib.import_module(f"featherface.export.{_MODULES.get(kind.name, kind.name)}")
+    except ImportError as error:
+        package = (error.name or "").split(".")[0]
+        if package == "featherface":
             raise
-        raise MissingExtraError(missing, "train") from error
+        raise import_failure(error, package or "a package", "train") from error
 
 
 def check(model: FeatherFace, options: Options) -> None:
@@ -148,15 +151,8 @@ def _workplace(directory: Path) -> Iterator[Path]:
 def _convert(
     converter: Any, model: FeatherFace, path: Path, options: Options, report: Callable[[str], None]
 ) -> None:
-    """Converters are large, and fail with whatever their depths raise."""
-    try:
+    with converting(options.format, path.parent):
         converter.convert(_prepared(model, options, report), path, options)
-    except (FeatherFaceError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"{options.format.runtime}: its converter fails on this network ({one_line(error, 160)})"
-        ) from error
 
 
 def _prepared(model: FeatherFace, options: Options, report: Callable[[str], None]) -> FeatherFace:
@@ -173,11 +169,15 @@ def _parity(
 ) -> Parity:
     if options.format.name == "coreml":
         return Parity(converter.check_structure(path, options))
-    run = converter.runner(path, options)
+    run = open_runner(converter, path, options)
     try:
         return compare(run, model, options, photos, options.format.runtime, needs_faces)
+    except MemoryError as error:
+        raise out_of_memory(options.format, "comparing with torch") from error
     except (RuntimeError, ValueError) as error:
-        raise ModelError(f"{options.format.runtime} cannot run what was exported ({error})") from error
+        raise ModelError(
+            f"{options.format.runtime} cannot run what was exported ({one_line(error, 160)})"
+        ) from error
 
 
 def _describe(model: FeatherFace, name: str, options: Options, files: list[Path]) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from featherface.export.calibration import batches
 from featherface.export.equalise import equalised
 from featherface.export.layers import GROUPS, is_in
 from featherface.export.onnx import describe
-from featherface.export.onnx_graph import build, halve_weights
+from featherface.export.onnx_graph import add_nms, build, halve_weights
 from featherface.export.options import Options
+from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS
 from featherface.model.network import FeatherFace
 from featherface.runtime import OnnxSession, Session
 
@@ -60,16 +61,28 @@ def convert_int8(model: FeatherFace, target: Path, options: Options) -> None:
         _write_float(model, source, options)
         quantize(source, target, options)
     graph = onnx.load(target)
+    if options.decodes:
+        _drop_deltas(graph.graph)
     _share_constants(graph.graph)
     halve_weights(graph.graph)
     describe(graph, model, model.config.name)
+    if options.with_nms:
+        add_nms(graph.graph, options)
+    onnx.checker.check_model(graph)
     onnx.save(graph, target)
 
 
 def quantize(source: Path, target: Path, options: Options) -> None:
-    """The float file with int8 weights and activations, except in `options.float_layers`."""
+    """The float file with int8 weights and activations, except in `options.float_layers` and in decoding.
+
+    Boxes in pixels must not be rounded: 256 levels of a picture's width are steps of many pixels, and end where the
+    calibration pictures do.
+    """
     graph = onnx.load(source)
-    layers = layer_of_nodes(graph.graph)
+    layers, network = layer_of_nodes(graph.graph), _network_nodes(graph.graph)
+    floats = [
+        name for name, layer in layers.items() if name not in network or is_in(layer, options.stays_float)
+    ]
     logging.disable(logging.WARNING)  # it warns of a step that the graph has behind it
     try:
         quantize_static(
@@ -81,7 +94,7 @@ def quantize(source: Path, target: Path, options: Options) -> None:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[name for name, layer in layers.items() if is_in(layer, options.stays_float)],
+            nodes_to_exclude=floats,
             calibrate_method=CalibrationMethod.MinMax,
         )
     finally:
@@ -101,6 +114,25 @@ def layer_of_nodes(graph: onnx.GraphProto) -> dict[str, str]:
     return layers
 
 
+def _network_nodes(graph: onnx.GraphProto) -> set[str]:
+    """The names of the nodes that the network's own outputs come from; priors and decoding are not among them."""
+    outputs = {output.name for output in graph.output}
+    needed = set(RAW_OUTPUTS) if outputs.issuperset(RAW_OUTPUTS) else outputs
+    names = set()
+    for node in reversed(graph.node):  # what a node reads comes before it
+        if needed.intersection(node.output):
+            names.add(node.name)
+            needed.update(node.input)
+    return names
+
+
+def _drop_deltas(graph: onnx.GraphProto) -> None:
+    """They were outputs only to mark where the network ends."""
+    kept = [output for output in graph.output if output.name in DECODED_OUTPUTS]
+    del graph.output[:]
+    graph.output.extend(kept)
+
+
 def sensitivity(
     model: FeatherFace,
     options: Options,
@@ -114,6 +146,9 @@ def sensitivity(
     two rows are called `all float` and `all int8`.
     """
     rows: list[Sensitivity] = []
+    options = replace(
+        options, with_decode=False, with_nms=False
+    )  # AP is measured by the detector, which decodes
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         _write_float(equalised(model, batches(options, warn)), source, options)
@@ -139,7 +174,9 @@ def sensitivity(
 def _write_float(model: FeatherFace, target: Path, options: Options) -> None:
     """The float graph to start from, every node with a name of its own."""
     graph = onnxslim.slim(
-        build(model, replace(options, precision="fp32", calibration=None, float_layers=None))
+        build(
+            model, replace(options, precision="fp32", calibration=None, float_layers=None), keep_deltas=True
+        )
     )
     del graph.graph.value_info[:]
     for i, node in enumerate(graph.graph.node):

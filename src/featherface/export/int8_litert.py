@@ -23,8 +23,11 @@ _NAMES = {
 }
 """In a LiteRT file a layer is called after the classes that it is in."""
 
-_ENDS = r"(Portable;\d*|serving_default_\w+);?$"
-"""What stands before the first and behind the last layer: subtracting the mean, joining the levels."""
+_ENDS = r"(Portable(_network)?;\d*|Decoded;\d*|serving_default_\w+);?$"
+"""What stands before the first and behind the last layer: subtracting the mean, joining the levels, decoding.
+
+With decoding inside the network is a part called `network`; boxes in pixels must not be rounded.
+"""
 
 
 def quantize(path: Path, options: Options) -> None:

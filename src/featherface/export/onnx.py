@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def export_onnx(model: FeatherFace, target: str | Path, name: str | None = None)
 
 def trace_onnx(
     deployed: nn.Module,
-    outputs: tuple[str, str, str] = OUTPUTS,
+    outputs: Sequence[str] = OUTPUTS,
     input_size: tuple[int, int] | None = None,
 ) -> onnx.ModelProto:
     """The graph of a shipped network: any batch and size, or one picture of `input_size` (height, width)."""

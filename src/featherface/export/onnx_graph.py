@@ -19,23 +19,29 @@ from featherface.model.network import FeatherFace
 _SMALL = 256
 
 
-def build(model: FeatherFace, options: Options) -> onnx.ModelProto:
-    """The graph that these options ask for, in float."""
+def build(model: FeatherFace, options: Options, keep_deltas: bool = False) -> onnx.ModelProto:
+    """The graph that these options ask for, in float.
+
+    With `keep_deltas` one that decodes puts out `box_deltas` and `landmark_deltas` behind the rest, and does not
+    suppress yet: quantization has to know where the network ends.
+    """
     network = with_deform_operator(Deployed(model).eval())
+    outputs = RAW_OUTPUTS
     if options.decodes:
-        network = Decoded(network, model.config, options.input_size).eval()
-    graph = trace_onnx(network, DECODED_OUTPUTS if options.decodes else RAW_OUTPUTS, options.input_size)
+        network = Decoded(network, model.config, options.input_size, keep_deltas).eval()
+        outputs = (*DECODED_OUTPUTS, *(RAW_OUTPUTS[1:] if keep_deltas else ()))
+    graph = trace_onnx(network, outputs, options.input_size)
     describe(graph, model, model.config.name)
-    if options.with_nms:
-        _add_nms(graph.graph, options)
+    if options.with_nms and not keep_deltas:
+        add_nms(graph.graph, options)
     if options.precision == "fp16":
         halve_weights(graph.graph)
     onnx.checker.check_model(graph)
     return graph
 
 
-def _add_nms(graph: onnx.GraphProto, options: Options) -> None:
-    """For one picture: `scores (N,)`, `boxes (N, 4)`, `landmarks (N, 10)`, best score first."""
+def add_nms(graph: onnx.GraphProto, options: Options) -> None:
+    """Suppress behind a graph that decodes one picture: `scores (N,)`, `boxes (N, 4)`, `landmarks (N, 10)`."""
     for output in graph.output:
         inner = f"all_{output.name}"
         for node in graph.node:

@@ -33,6 +33,8 @@ class Format:
     int8: bool = False
     float_layers: tuple[str, ...] = ("backbone.stage1", "heads")
     """Groups of layers (see `layers`) that int8 files keep in float, by measurement (docs/deployment.md)."""
+    extra: str = "train"
+    """What to install featherface with, so that its converter is there."""
 
 
 FORMATS: dict[str, Format] = {
@@ -46,10 +48,21 @@ FORMATS: dict[str, Format] = {
         fp16=True,
         int8=True,
         float_layers=(),
+        extra="openvino",
     ),
-    "ncnn": Format("ncnn", "ncnn", ".ncnn.param", "ncnn.cpp", dynamic_decode=False, fp16=True),
+    "ncnn": Format(
+        "ncnn", "ncnn", ".ncnn.param", "ncnn.cpp", dynamic_decode=False, fp16=True, extra="ncnn-export"
+    ),
     "litert": Format(
-        "litert", "LiteRT", ".tflite", "litert.kt", dynamic=False, deformable=False, fp16=True, int8=True
+        "litert",
+        "LiteRT",
+        ".tflite",
+        "litert.kt",
+        dynamic=False,
+        deformable=False,
+        fp16=True,
+        int8=True,
+        extra="litert-export",
     ),
     "torchscript": Format("torchscript", "libtorch", ".torchscript.pt", "torchscript.cpp"),
     "executorch": Format(
@@ -62,9 +75,17 @@ FORMATS: dict[str, Format] = {
         int8=True,
         # XNNPACK refuses the scales of Coordinate Attention's convs, whose outputs hardly vary.
         float_layers=("backbone.stage1", "heads", "neck_attention"),
+        extra="executorch",
     ),
     "coreml": Format(
-        "coreml", "Core ML", ".mlpackage", "coreml.swift", dynamic=False, deformable=False, fp16=True
+        "coreml",
+        "Core ML",
+        ".mlpackage",
+        "coreml.swift",
+        dynamic=False,
+        deformable=False,
+        fp16=True,
+        extra="coreml",
     ),
 }
 

@@ -12,8 +12,15 @@ _PACKAGE = ".mlpackage"
 
 
 def refuse_folder(target: Path) -> None:
-    """FeatherFaceError for a folder where a file is to be, unless it is an older Core ML package."""
-    if target.is_dir() and not (target.suffix == _PACKAGE and (target / "Manifest.json").is_file()):
+    """FeatherFaceError for a folder where a file is to be, unless it is an older Core ML package.
+
+    Also where that cannot be found out: the name is too long, or a folder above lets nobody look.
+    """
+    try:
+        theirs = target.is_dir() and not (target.suffix == _PACKAGE and (target / "Manifest.json").is_file())
+    except OSError as error:
+        raise FeatherFaceError(f"{target}: cannot be written ({error.strerror})") from error
+    if theirs:
         raise FeatherFaceError(f"{target}: is a folder, which is not replaced; nothing was written")
 
 

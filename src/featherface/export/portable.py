@@ -60,18 +60,25 @@ class Decoded(nn.Module):
 
     RGB 0-255 in; `scores (B, P)`, `boxes (B, P, 4)` as xyxy and `landmarks (B, P, 10)` in input pixels out.
     `input_size` (height, width) makes the priors a constant; else they are computed from the input's size.
+    With `keep_deltas` the network's own `box_deltas (B, P, 4)` and `landmark_deltas (B, P, 10)` come out, too.
     """
 
-    def __init__(self, network: nn.Module, config: ModelConfig, input_size: tuple[int, int] | None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        config: ModelConfig,
+        input_size: tuple[int, int] | None,
+        keep_deltas: bool = False,
+    ) -> None:
         super().__init__()
-        self.network, self.config = network, config
+        self.network, self.config, self.keep_deltas = network, config, keep_deltas
         self.centres: Tensor | None
         self.sizes: Tensor | None
         centres, sizes = (None, None) if input_size is None else _priors(*input_size, config)
         self.register_buffer("centres", centres)
         self.register_buffer("sizes", sizes)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         scores, box_deltas, landmark_deltas = self.network(images)
         centres, sizes = self.centres, self.sizes
         if centres is None or sizes is None:
@@ -81,7 +88,9 @@ class Decoded(nn.Module):
         middle = centres[..., :2] + shift * (centre_scale * sizes[..., :2])
         half = torch.exp(growth * size_scale) * (sizes[..., :2] / 2)
         boxes = torch.cat((middle - half, middle + half), 2)
-        return scores, boxes, centres + landmark_deltas * (centre_scale * sizes)
+        landmarks = centres + landmark_deltas * (centre_scale * sizes)
+        deltas = (box_deltas, landmark_deltas) if self.keep_deltas else ()
+        return scores, boxes, landmarks, *deltas
 
 
 def is_deformable(model: nn.Module) -> bool:

@@ -54,6 +54,7 @@ def _values(path: Path, options: Options, config: ModelConfig) -> dict[str, obje
         "CENTRE": config.variances[0],
         "LOG_SIZE": config.variances[1],
         "BOXES": "boxes" if options.decodes else "box_deltas",
+        "LANDMARKS": "landmarks" if options.decodes else "landmark_deltas",
     }
 
 

@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.errors import MissingExtraError
 from featherface.runtimes.per_thread import PerThreadSession
-from featherface.runtimes.versions import refuse_older
+from featherface.runtimes.versions import import_failure, refuse_older
 
 try:
     import torch
     from executorch.runtime import Runtime
 except ImportError as error:
-    raise MissingExtraError("executorch", "executorch") from error
+    raise import_failure(error, "executorch", "executorch", ("torch",)) from error
 
 _Array = NDArray[np.float32]
 

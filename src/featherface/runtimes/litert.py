@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.errors import MissingExtraError
 from featherface.runtimes.per_thread import PerThreadSession
-from featherface.runtimes.versions import refuse_older
+from featherface.runtimes.versions import import_failure, refuse_older
 
 try:
     from ai_edge_litert.interpreter import Interpreter
 except ImportError as error:
-    raise MissingExtraError("ai-edge-litert", "litert") from error
+    raise import_failure(error, "ai-edge-litert", "litert", ("ai_edge_litert",)) from error
 
 _Array = NDArray[np.float32]
 

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.errors import MissingExtraError, ModelError
+from featherface.errors import ModelError
 from featherface.runtimes.card import checked_spec
 from featherface.runtimes.spec import ModelSpec
-from featherface.runtimes.versions import refuse_older
+from featherface.runtimes.versions import import_failure, refuse_older
 
 try:
     import ncnn
 except ImportError as error:
-    raise MissingExtraError("ncnn", "ncnn") from error
+    raise import_failure(error, "ncnn", "ncnn") from error
 
 _Array = NDArray[np.float32]
 INPUT = "in0"

@@ -9,15 +9,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.errors import MissingExtraError, ModelError
+from featherface.errors import ModelError
 from featherface.runtimes.card import checked_spec
 from featherface.runtimes.spec import ModelSpec
-from featherface.runtimes.versions import refuse_older
+from featherface.runtimes.versions import import_failure, refuse_older
 
 try:
     import openvino
 except ImportError as error:
-    raise MissingExtraError("openvino", "openvino") from error
+    raise import_failure(error, "openvino", "openvino") from error
 
 _Array = NDArray[np.float32]
 Precision = Literal["f32", "bf16", "f16"]

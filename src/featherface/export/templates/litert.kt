@@ -3,6 +3,7 @@
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.graphics.Color
+import android.graphics.PointF
 import android.graphics.RectF
 import kotlin.math.exp
 import kotlin.math.max
@@ -12,8 +13,10 @@ import org.tensorflow.lite.Interpreter
 const val ROWS = @HEIGHT@
 const val COLUMNS = @WIDTH@
 
-data class Face(val score: Float, val box: RectF)
+/** Points: both eyes, the nose, both corners of the mouth; left to right as the picture shows them. */
+data class Face(val score: Float, val box: RectF, val points: List<PointF>)
 
+/** Faces in the pixels of the picture, best first. */
 fun detect(interpreter: Interpreter, picture: Bitmap): List<Face> {
     val shrink = min(1f, min(ROWS.toFloat() / picture.height, COLUMNS.toFloat() / picture.width))
     val padded = Bitmap.createBitmap(COLUMNS, ROWS, Bitmap.Config.ARGB_8888)
@@ -35,7 +38,14 @@ fun detect(interpreter: Interpreter, picture: Bitmap): List<Face> {
     val kept = mutableListOf<Face>()
     for (face in faces.sortedByDescending { it.score })
         if (kept.none { overlap(face.box, it.box) > @IOU@f }) kept += face
-    return kept.map { Face(it.score, RectF(it.box.left / shrink, it.box.top / shrink, it.box.right / shrink, it.box.bottom / shrink)) }
+    return kept.map { face ->
+        val box = face.box
+        Face(
+            face.score,
+            RectF(box.left / shrink, box.top / shrink, box.right / shrink, box.bottom / shrink),
+            face.points.map { PointF(it.x / shrink, it.y / shrink) },
+        )
+    }
 }
 
 fun overlap(a: RectF, b: RectF): Float {

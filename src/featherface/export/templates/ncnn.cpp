@@ -31,14 +31,17 @@ int main(int count, char** arguments) {
 
     ncnn::Net net;
     net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = false;  // on for speed on ARM
-    net.load_param("@MODEL@");
-    net.load_model("@BIN@");
+    if (net.load_param("@MODEL@") || net.load_model("@BIN@")) {
+        std::fprintf(stderr, "@MODEL@, @BIN@: not in this folder, or ncnn cannot load them\n");
+        return 1;
+    }
     ncnn::Extractor extractor = net.create_extractor();
-    extractor.input("in0", ncnn::Mat::from_pixels(padded.data, ncnn::Mat::PIXEL_BGR2RGB, columns, rows));
     ncnn::Mat out0, out1, out2;
-    extractor.extract("out0", out0);
-    extractor.extract("out1", out1);
-    extractor.extract("out2", out2);
+    if (extractor.input("in0", ncnn::Mat::from_pixels(padded.data, ncnn::Mat::PIXEL_BGR2RGB, columns, rows)) ||
+        extractor.extract("out0", out0) || extractor.extract("out1", out1) || extractor.extract("out2", out2)) {
+        std::fprintf(stderr, "@MODEL@: ncnn cannot run it on a picture of %dx%d\n", columns, rows);
+        return 1;
+    }
     const float *scores = out0, *boxes = out1, *landmarks = out2;
 
     std::vector<Face> faces;

@@ -8,12 +8,16 @@ import cv2
 import numpy as np
 import openvino
 
+cv2.utils.logging.setLogLevel(0)  # one line of ours is enough
+image = cv2.imread(sys.argv[1], cv2.IMREAD_COLOR_RGB) if len(sys.argv) == 2 else None
+if image is None:
+    sys.exit(f"{' '.join(sys.argv)}: one picture that can be read")
+
 here = Path(__file__).parent
 about = json.loads((here / "@MODEL@.json").read_text())
 # f32: left to itself OpenVINO computes in bfloat16 where the CPU has it.
 model = openvino.Core().compile_model(here / "@MODEL@", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
-image = cv2.imread(sys.argv[1], cv2.IMREAD_COLOR_RGB)
 shrink = 1
 if about["input"]["size"]:
     rows, columns = about["input"]["size"]
