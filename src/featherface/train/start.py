@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from featherface.errors import ConfigError, ModelError
@@ -13,6 +15,8 @@ from featherface.model.network import FeatherFace, build
 from featherface.model.transplant import copy_matching, transplant
 from featherface.model.weights import load_weights
 from featherface.zoo import shipped_weights
+
+_FIRST_SCORE = 0.01
 
 
 def check_start(init: str, model: str) -> str:
@@ -54,13 +58,26 @@ def starting_point(init: str, model: str, pictures: Callable[[], Sequence[Tensor
     config = preset(model)
     kind, _, file = init.partition(":")
     if init == "random":
-        return build(config)
+        return expecting_few_faces(build(config))
     if Path(init).suffix == ".safetensors":
         loaded = load_weights(init)
         return loaded if loaded.config == config else transplant(loaded, config, pictures())
     if kind == "imagenet":
-        return _from_imagenet(build(config), file)
+        return _from_imagenet(expecting_few_faces(build(config)), file)
     return transplant(published.load(file), config, pictures())
+
+
+def expecting_few_faces(network: FeatherFace) -> FeatherFace:
+    """Fresh heads that give every prior a score of about 0.01 (Lin 2017, "Focal Loss", section 3.3).
+
+    Otherwise half of all priors begin as faces, and the first thousand steps unlearn that.
+    """
+    half = math.log((1 - _FIRST_SCORE) / _FIRST_SCORE) / 2
+    with torch.no_grad():
+        for name, bias in network.heads.named_parameters():
+            if name.endswith("classes.bias"):
+                bias.copy_(torch.tensor([half, -half]).repeat(len(bias) // 2))
+    return network
 
 
 def _from_imagenet(network: FeatherFace, file: str) -> FeatherFace:
