@@ -151,6 +151,13 @@ IMPORTS = [
         id="another package is missing",
     ),
     pytest.param(
+        ModuleNotFoundError("No module named 'onnxscript._new'", name="onnxscript._new"),
+        ("onnxscript", "train"),
+        ModelError,
+        "onnxscript is installed but cannot be imported (No module named 'onnxscript._new')",
+        id="a part of it is missing",
+    ),
+    pytest.param(
         ImportError("DLL load failed\nsomewhere"),
         ("onnxruntime", None),
         ModelError,

@@ -46,6 +46,9 @@ def test_the_reference_recipe_is_the_published_one():
         pytest.param("[data]\nsources = [{ label = 'x' }]", "sources", id="unknown key in a list"),
         pytest.param("batch_size = '32'", "batch_size = '32': must be int", id="text for a number"),
         pytest.param("batch_size = 1.5", "batch_size", id="a part for a whole number"),
+        pytest.param(
+            "[loss]\nassignment = 'multibox'\ndense_prior = 64.0", "dense_prior is for", id="dense twice"
+        ),
         pytest.param("batch_size = 0", "batch_size must be at least 1", id="no crops"),
         pytest.param("precision = 'fp8'", "must be one of", id="a word that is not a choice"),
         pytest.param("[data]\ncrop_size = 100", "crop_size", id="a crop that is no multiple of 32"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -149,6 +150,17 @@ def test_resuming_another_recipe_is_refused(tiny):
     train(replace(tiny, steps=1))
     with pytest.raises(TrainingError, match="max_lr"):
         train(replace(tiny, steps=1, max_lr=0.5), resume=True)
+
+
+def test_a_checkpoint_of_a_version_with_fewer_keys_goes_on(tiny, tmp_path):
+    checkpoint = train(replace(tiny, steps=1)).weights.with_name("checkpoint.pt")
+    state = torch.load(checkpoint, weights_only=True)
+    before = json.loads(state["config"])
+    del before["trainable"], before["loss"]["dense_prior"]
+    torch.save({**state, "config": json.dumps(before)}, checkpoint)
+    assert train(replace(tiny, steps=1), resume=True).finished
+    with pytest.raises(TrainingError, match="belongs to another recipe; loss changed"):
+        train(replace(tiny, steps=1, loss=replace(tiny.loss, dense_prior=64.0)), resume=True)
 
 
 def test_a_run_that_is_there_is_not_written_over(tiny, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +17,7 @@ from clips import run
 
 from featherface.errors import VideoError
 from featherface.video import open_video
+from featherface.video.ends import _ASF_DATA, _ASF_HEADER, _ASF_PROPERTIES, what_is_missing
 
 COUNT = 50
 # Name, codecs, options of the container, and what is said of the first half of it.
@@ -50,7 +52,7 @@ def whole(tmp_path_factory):
     return get
 
 
-def make(path, pictures, sound, options):
+def make(path, pictures, sound, options, first=0):
     random, rate = np.random.default_rng(0), 44100
     with av.open(str(path), "w", options=options) as container:
         video = container.add_stream(pictures, rate=25, options={"g": "10"})
@@ -60,7 +62,7 @@ def make(path, pictures, sound, options):
             audio.bit_rate = 64_000
         for index in range(COUNT):
             frame = av.VideoFrame.from_ndarray(random.integers(0, 256, (48, 64, 3), np.uint8), "rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, 25)
+            frame.pts, frame.time_base = first + index, Fraction(1, 25)
             container.mux(video.encode(frame))
             if audio is not None:
                 planar = audio.codec_context.codec.audio_formats[0].name
@@ -84,6 +86,36 @@ def read(path):
 def test_whole_ones_are_whole(whole, tmp_path, name):
     (tmp_path / name).write_bytes(whole(name))
     assert read(tmp_path / name) == COUNT
+
+
+def test_pictures_that_begin_late_are_whole(tmp_path):
+    """Matroska says when its last picture ends, not how long it shows."""
+    assert read(make(tmp_path / "late.mkv", "libx264", None, {}, first=125)) == COUNT
+
+
+def test_something_behind_many_packs_is_soon_walked_over(whole, tmp_path):
+    packs = (
+        b"\0\0\1\xba" + b"\x44" + bytes(9) + b"\0\0\1\xe0" + (2028).to_bytes(2, "big") + b"\xff" * 2028
+    ) * 512
+    (tmp_path / "junk.mpg").write_bytes(packs + b"\x17" * 40)
+    began = time.process_time()
+    assert what_is_missing(tmp_path / "junk.mpg", "mpeg", None) is None
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(_ASF_HEADER + (24).to_bytes(8, "little") + bytes(6), id="shorter than itself"),
+        pytest.param(
+            _ASF_HEADER + (54).to_bytes(8, "little") + bytes(14) + _ASF_PROPERTIES + _ASF_DATA + bytes(8),
+            id="properties at its end",
+        ),
+    ],
+)
+def test_a_header_that_makes_no_sense_tells_nothing(tmp_path, header):
+    (tmp_path / "odd.wmv").write_bytes(header)
+    assert what_is_missing(tmp_path / "odd.wmv", "asf", None) is None
 
 
 @pytest.mark.parametrize("share", [0.51, 0.93])

@@ -97,3 +97,24 @@ def test_a_chosen_format_that_cannot_hold_it_has_it_encoded_again(tmp_path, suff
     name, later, seconds, tone = heard(tmp_path / f"o{suffix}")
     assert name == codec and seconds == pytest.approx(1, abs=0.1) and tone == pytest.approx(TONE, abs=8)
     assert later == pytest.approx(heard(source)[1], abs=0.05)
+
+
+def test_sound_of_an_unknown_kind_is_one_line_and_the_other_inputs_are_done(tmp_path):
+    source = make(tmp_path / "a.mkv", "libx264", "aac", 44100, "stereo")
+    source.write_bytes(source.read_bytes().replace(b"A_AAC", b"A_XYZ"))
+    other = make(tmp_path / "b.mkv", "libx264", "aac", 44100, "stereo")
+    result = run("anonymise", source, other, "--save", tmp_path / "out", "--every", "25", "-q")
+    assert result.exit_code == 1 and "a sound track of an unknown kind" in result.output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.mkv"]
+
+
+def test_a_damaged_packet_of_sound_is_a_gap_and_not_the_end(tmp_path):
+    source = make(tmp_path / "a.avi", "mpeg4", "ac3", 48000, "stereo")
+    data = bytearray(source.read_bytes())
+    at = data.find(b"01wb", len(data) // 2) + 8
+    data[at : at + 52] = bytes(52)
+    source.write_bytes(data)
+    result = run("video", source, "--save", tmp_path / "o.webm", "--every", "25", "-q")
+    assert result.exit_code == 0, result.exception
+    name, _, seconds, tone = heard(tmp_path / "o.webm")
+    assert name == "opus" and seconds > 0.8 and tone == pytest.approx(TONE, abs=8)

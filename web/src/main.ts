@@ -199,10 +199,13 @@ async function saveBlurred(): Promise<void> {
   } catch (error) {
     failed = (error as Error).message;
   }
-  const picture = await decoded(photo);
-  download(...(await blurred(picture, toHide(all, leastShown()), photo.name)));
-  picture.close();
-  render();
+  try {
+    const picture = await decoded(photo);
+    download(...(await blurred(picture, toHide(all, leastShown()), photo.name)));
+    picture.close();
+  } finally {
+    render();
+  }
   if (failed) say(`Blurred are only the faces found at ${longSide} px, since full size failed: ${failed}`, true);
 }
 

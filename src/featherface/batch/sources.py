@@ -119,7 +119,7 @@ def _remote(source: str) -> Iterator[str]:
         if glob.has_magic(source):
             # What a listing says of a name needs no request for each.
             matched = system.glob(path, detail=True)
-            found = (name for name in sorted(matched) if matched[name]["type"] == "file")
+            found = (name for name in sorted(matched) if matched[name]["type"] != "directory")
         elif _is_source(source) and not system.isdir(path):
             found = iter([path])
         else:

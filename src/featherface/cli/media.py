@@ -61,8 +61,12 @@ def _with_writable_suffix(output: Path, path: str) -> Path:
 
         return output if suffix in PHOTOS else output.with_name(f"{output.name}.png")
     try:
+        from featherface.video import is_live
         from featherface.video.sound import suffix_for_sound
         from featherface.video.write import WRITABLE as VIDEOS
     except ImportError:
         return output  # without the extra no video is written at all
-    return output if suffix in VIDEOS else output.with_name(f"{output.name}{suffix_for_sound(Path(path))}")
+    if suffix in VIDEOS:
+        return output
+    # A stream is not opened for its sound: it is refused later, and might say nothing for ever.
+    return output.with_name(f"{output.name}{'.mp4' if is_live(path) else suffix_for_sound(Path(path))}")

@@ -87,4 +87,4 @@ def _is_of(error: OSError, folder: Path) -> bool:
     """Whether the error says that the file to be written cannot be, not that something else is wrong."""
     if error.filename is None:
         return error.errno in _FULL
-    return Path(str(error.filename)).is_relative_to(folder)
+    return Path(str(error.filename)).resolve().is_relative_to(folder.resolve())

@@ -42,8 +42,8 @@ def import_failure(
     `modules`: what it is imported as, where that is not its name. One that is there may still fail: a library of the
     system's is missing, it was built for another Python or numpy, or a package that it needs is not there.
     """
-    missing = (error.name or "").split(".")[0]
-    if isinstance(error, ModuleNotFoundError) and missing in (package, *modules):
+    # A part of it that is missing has its whole name, with dots: then the package is there.
+    if isinstance(error, ModuleNotFoundError) and error.name in (package, *modules):
         return _missing(package, extra)
     return ModelError(
         f"{package} is installed but cannot be imported ({one_line(error, 160)}): "

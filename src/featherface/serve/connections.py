@@ -37,7 +37,7 @@ class PatientProtocol(H11Protocol):
         """Turn away what is too many, and give the others their time."""
         super().connection_made(transport)
         # From now on writing is paused while anything is unread, and resumed when all was taken: see pause_writing.
-        transport.set_write_buffer_limits(high=0)
+        transport.set_write_buffer_limits(high=1, low=0)
         if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
             transport.write(_REFUSAL)
             transport.close()

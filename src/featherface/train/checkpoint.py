@@ -67,7 +67,7 @@ def restore(
         raise TrainingError(f"{path}: no checkpoint to resume from") from error
     except Exception as error:  # on bytes that are no checkpoint the unpickler raises what it stumbles over
         raise TrainingError(f"{path}: not a readable checkpoint ({type(error).__name__}: {error})") from error
-    before, now = json.loads(state["config"]), json.loads(json.dumps(_fixed(config)))
+    before, now = _completed(json.loads(state["config"])), json.loads(json.dumps(_fixed(config)))
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
         raise TrainingError(f"{path}: belongs to another recipe; {', '.join(changed)} changed")
@@ -75,6 +75,16 @@ def restore(
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     return Progress(**state["progress"])
+
+
+def _completed(before: dict[str, Any]) -> dict[str, Any]:
+    """A recipe of an older version, which had fewer keys: what it did then is what the others' defaults do now."""
+    for key, value in json.loads(json.dumps(_fixed(TrainConfig()))).items():
+        if isinstance(value, dict) and isinstance(before.get(key), dict):
+            before[key] = {**value, **before[key]}
+        else:
+            before.setdefault(key, value)
+    return before
 
 
 def _fixed(config: TrainConfig) -> dict[str, Any]:

@@ -229,6 +229,10 @@ class TrainConfig:
             (data.crowd_power >= 0, "data.crowd_power must be at least 0"),
             (data.rotate_degrees >= 0, "data.rotate_degrees must be at least 0"),
             (loss.dense_prior >= 0, "loss.dense_prior must be at least 0"),
+            (
+                not (loss.dense_prior and loss.assignment == "multibox"),
+                'loss.dense_prior is for assignment = "dynamic": "multibox" has all such priors',
+            ),
             (loss.candidate_radius > 0, "loss.candidate_radius must be over 0"),
             (loss.quality_power >= 0, "loss.quality_power must be at least 0"),
             (loss.negatives_per_positive >= 0, "loss.negatives_per_positive must be at least 0"),

@@ -5,8 +5,18 @@ from __future__ import annotations
 from torch import nn
 
 from featherface.errors import ConfigError
+from featherface.model import build, preset
 from featherface.model.network import FeatherFace
 from featherface.train.config import TrainConfig
+
+
+def check_trainable(config: TrainConfig) -> None:
+    """ConfigError for a name that the preset has no module of; of a file's own layout only `freeze` can tell."""
+    if config.model != "init":
+        modules = dict(build(preset(config.model)).named_modules())
+        for name in config.trainable:
+            if name not in modules:
+                raise ConfigError(f"trainable: the network has no module {name!r}")
 
 
 def freeze(model: FeatherFace, config: TrainConfig) -> None:

@@ -13,6 +13,7 @@ from featherface.model.network import FeatherFace
 from featherface.train.config import TrainConfig
 from featherface.train.data import Batch, CropDataset, collate
 from featherface.train.loop import AfterStep, Outcome, Report, Trainer, Validate, check_folder
+from featherface.train.parameters import check_trainable
 from featherface.train.start import check_start, starting_point
 from featherface.train.task import TrainTask
 from featherface.train.teacher import Exporter, check_teaches, make_teacher, normalise
@@ -34,6 +35,7 @@ def run_stage(
     """Train one stage. ConfigError, DataError and ModelError come before the first step."""
     check_folder(config, resume)
     check_start(config.init, config.model)
+    check_trainable(config)
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)

@@ -44,7 +44,8 @@ def check_end(
         raise VideoError(f"{source.name}: truncated, {missing}")
     stated = float(declared * source.time_base) if avi else _stated_seconds(stream)
     if stated and last is not None:
-        start = stream.start_time or 0
+        # AVI says how long it shows; Matroska when its last picture ends, however late its first one begins.
+        start = (stream.start_time or 0) if avi else min(stream.start_time or 0, 0)
         end = float((last - start) * source.time_base) + float(2 / source.rate)
         if end < stated - _tolerance(stated):
             raise VideoError(f"{source.name}: truncated, {end:.1f} of {stated:.1f} seconds are there")
@@ -120,12 +121,13 @@ def _windows_media(file: BinaryIO, size: int, container: Any) -> str | None:
     file.seek(0)
     start = file.read(30)
     length = int.from_bytes(start[16:24], "little")
-    if start[:16] != _ASF_HEADER or length > _TAIL:
+    if start[:16] != _ASF_HEADER or not len(start) <= length <= _TAIL:
         return None
     header = start + file.read(length - 30)
     data = file.read(24)
     properties = header.find(_ASF_PROPERTIES)
-    if data[:16] != _ASF_DATA or properties < 0 or header[properties + 88] & _ASF_BROADCAST:
+    flags = header[properties + 88 : properties + 89]
+    if data[:16] != _ASF_DATA or properties < 0 or not flags or flags[0] & _ASF_BROADCAST:
         return None
     there, stated = size - length, int.from_bytes(data[16:24], "little")
     return f"{there:,} of {stated:,} bytes are there" if there < stated else None
@@ -139,30 +141,32 @@ def _program_stream(file: BinaryIO, size: int, container: Any) -> str | None:
     file.seek(max(0, size - _TAIL))
     tail = file.read(_TAIL)
     at = tail.find(b"\0\0\1\xba")
+    filled = len(tail.rstrip(b"\0"))
     while at >= 0:
-        end = _walked(tail, at)
-        if end is not None:
+        end, whole = _walked(tail, at, filled)
+        if whole:
             return _WITHIN_PACKET if end > len(tail) else None
-        at = tail.find(b"\0\0\1\xba", at + 4)
+        at = tail.find(b"\0\0\1\xba", end)
     return None
 
 
-def _walked(data: bytes, at: int) -> int | None:
-    """Where the last packet ends, which may be behind the data's end; None where something else comes between."""
+def _walked(data: bytes, at: int, filled: int) -> tuple[int, bool]:
+    """Where the last packet ends, which may be behind the data's end, and True; or where something else stands, and
+    False. From `filled` on there are zeros only."""
     while at < len(data):
         code = data[at : at + 4]
-        if code == b"\0\0\1\xb9" or not any(data[at:]):  # the end, or filled up with zeros
-            return len(data)
+        if code == b"\0\0\1\xb9" or at >= filled:
+            return len(data), True
         if len(code) < 4:
-            return at + 4 if b"\0\0\1".startswith(code[:3]) else None
+            return at + 4, b"\0\0\1".startswith(code[:3])
         if code[:3] != b"\0\0\1" or code[3] < 0xBA:
-            return None
+            return at, False
         if code[3] == 0xBA:
             older = data[at + 4 : at + 5].hex().startswith("2")  # MPEG-1: 0010 where MPEG-2 has 01
             at += 12 if older else 14 + (data[at + 13] & 7 if at + 13 < len(data) else 0)
         else:
             at += 6 + int.from_bytes(data[at + 4 : at + 6], "big")
-    return at
+    return at, True
 
 
 def _ogg(file: BinaryIO, size: int, container: Any) -> str | None:

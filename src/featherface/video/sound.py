@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ class Sound:
     """One audio stream of the source on its way into `container`, an open output of PyAV's for a file of `suffix`."""
 
     def __init__(self, container: Any, source: Any, suffix: str) -> None:
+        if source.codec_context is None:
+            raise ValueError("the source has a sound track of an unknown kind")
         self._container, self._source, self._encoded = container, source, False
-        name = "" if source.codec_context is None else source.codec_context.name
+        name = source.codec_context.name
         self._drop_early = suffix in _FROM_ZERO and "opus" not in name  # which says how much is swallowed
         try:
             self.stream = container.add_stream_from_template(source)
@@ -32,7 +34,7 @@ class Sound:
             self.stream = container.add_stream(codec, rate=rate, layout=_layout(source))
             self._encoded = True
         else:
-            if source.codec_context is not None and _is_unsaid(source.codec_context.layout):
+            if _is_unsaid(source.codec_context.layout):
                 self.stream.codec_context.layout = _layout(source)  # MP4 holds no sound without
 
     def write(self, packet: Any) -> None:
@@ -41,15 +43,21 @@ class Sound:
             packet.stream = self.stream
             self._mux([packet])
             return
-        for frame in packet.decode():
-            self._mux(self.stream.encode(frame))
+        self._encode(packet.decode)
 
     def finish(self) -> None:
         """Write what the codecs still hold."""
         if self._encoded:
-            for frame in self._source.decode(None):
-                self._mux(self.stream.encode(frame))
+            self._encode(lambda: self._source.decode(None))
             self._mux(self.stream.encode(None))
+
+    def _encode(self, decode: Callable[[], Sequence[Any]]) -> None:
+        # A damaged packet is a gap, as in a player; only what fails in writing ends the video.
+        frames: Sequence[Any] = ()
+        with suppress(av.error.FFmpegError):
+            frames = decode()
+        for frame in frames:
+            self._mux(self.stream.encode(frame))
 
     def _mux(self, packets: Sequence[Any]) -> None:
         for packet in packets:
