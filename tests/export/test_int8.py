@@ -128,6 +128,7 @@ class _Stub(torch.nn.Module):
         return torch.sigmoid(scores.squeeze(2)), boxes, landmarks
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(224, 160), (1088, 1920)], ids=["as calibrated", "larger than calibrated"])
 def test_decoding_inside_is_not_rounded(size, plain, decoding_int8):
     """Not even with every layer in int8, nor where priors lie beyond all that the calibration pictures have."""

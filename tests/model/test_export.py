@@ -55,6 +55,7 @@ def test_a_deformable_network_exports_with_its_layout(tmp_path):
     assert scores.shape[0] == 3 and boxes.shape[1:] == (scores.shape[1], 4) and landmarks.shape[2] == 10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("bias", "says"),
     [

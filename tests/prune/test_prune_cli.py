@@ -212,6 +212,7 @@ def test_smoke_says_what_a_recipe_without_training_leaves_out(folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
 
 
+@pytest.mark.long
 def test_the_shipped_recipe_prunes_to_the_preset(clone, data):
     result = CliRunner().invoke(build_app(), ["prune", "configs/nano_b.toml"])
     assert result.exit_code == 0, result.output
