@@ -228,6 +228,17 @@ def test_a_file_that_decodes_is_not_for_the_detector(copied):
         Detector(copied)
 
 
+class Without:
+    """An environment in which a package is not installed."""
+
+    def __init__(self, package):
+        self.package = package
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == self.package:
+            raise ModuleNotFoundError(f"No module named {self.package!r}", name=self.package)
+
+
 @pytest.mark.parametrize(
     ("suffix", "package", "extra"),
     [
@@ -243,6 +254,6 @@ def test_a_missing_runtime_is_one_sentence(suffix, package, extra, tmp_path, mon
     for module in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.delitem(sys.modules, f"featherface.runtimes.{extra}", raising=False)
-    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(sys, "meta_path", [Without(package), *sys.meta_path])
     with pytest.raises(MissingExtraError, match=rf"pip install 'featherface\[{extra}\]'"):
         open_session(path)
