@@ -33,7 +33,6 @@ CROPS = pa.field("crops", pa.list_(pa.binary()))
 """The faces, aligned to 112x112, as PNG files."""
 _GROUP = 256
 _HELD_BYTES = 32 << 20
-_KEY = b"featherface.%s"
 
 
 def found_row(name: str, found: Detections, picture: Image, crops: bool) -> dict[str, Any]:
@@ -73,8 +72,8 @@ def write_part(
                 waiting, held = [], 0
         writer.write_table(pa.Table.from_pylist(waiting, schema))
         about = {"rows": counts.rows, "faces": counts.faces, "errors": counts.errors}
-        footer = {f"featherface.{key}": str(value) for key, value in about.items()}
-        writer.add_key_value_metadata(footer | {"featherface.first_error": counts.first_error or ""})
+        footer = {_key(name): str(value) for name, value in about.items()}
+        writer.add_key_value_metadata(footer | {_key("first_error"): counts.first_error or ""})
     return counts
 
 
@@ -84,10 +83,14 @@ def read_counts(output: str, part: str) -> Counts:
     try:
         with files.parquet(place) as content:
             metadata = content.metadata.metadata or {}
-        rows, faces, errors = (int(metadata[_KEY % name]) for name in (b"rows", b"faces", b"errors"))
-        return Counts(rows, faces, errors, metadata[_KEY % b"first_error"].decode() or None)
+        rows, faces, errors = (int(metadata[_key(name).encode()]) for name in ("rows", "faces", "errors"))
+        return Counts(rows, faces, errors, metadata[_key("first_error").encode()].decode() or None)
     except (KeyError, ValueError) as error:
         raise DataError(f"{place}: not a part that featherface batch wrote") from error
+
+
+def _key(name: str) -> str:
+    return f"featherface.{name}"
 
 
 def _utf8(path: str) -> str:

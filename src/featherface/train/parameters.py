@@ -12,11 +12,10 @@ from featherface.train.config import TrainConfig
 
 def check_trainable(config: TrainConfig) -> None:
     """ConfigError for a name that the preset has no module of; of a file's own layout only `freeze` can tell."""
-    if config.model != "init":
-        modules = dict(build(preset(config.model)).named_modules())
+    if config.trainable and config.model != "init":
+        network = build(preset(config.model))
         for name in config.trainable:
-            if name not in modules:
-                raise ConfigError(f"trainable: the network has no module {name!r}")
+            _module(network, name)
 
 
 def freeze(model: FeatherFace, config: TrainConfig) -> None:
@@ -24,11 +23,7 @@ def freeze(model: FeatherFace, config: TrainConfig) -> None:
     if config.trainable:
         model.requires_grad_(False).eval()
         for name in config.trainable:
-            try:
-                module = model.get_submodule(name)
-            except AttributeError as error:
-                raise ConfigError(f"trainable: the network has no module {name!r}") from error
-            module.requires_grad_(True).train()
+            _module(model, name).requires_grad_(True).train()
     if config.freeze_stem:
         model.backbone.stage1[:4].requires_grad_(False).eval()
 
@@ -40,3 +35,10 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+
+
+def _module(model: nn.Module, name: str) -> nn.Module:
+    try:
+        return model.get_submodule(name)
+    except AttributeError as error:
+        raise ConfigError(f"trainable: the network has no module {name!r}") from error
