@@ -47,3 +47,9 @@ class TrainingError(FeatherFaceError):
 def one_line(error: BaseException, most: int = 200) -> str:
     """The first line of what an error of others says, or its type's name, for a line of ours."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:most]
+
+
+def reason_of(error: BaseException) -> str:
+    """What the system says of a file or an address, such as "permission denied"; else what the error itself says."""
+    said = getattr(error, "strerror", None)
+    return said.lower() if isinstance(said, str) and said else one_line(error)

@@ -14,7 +14,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from featherface.errors import ImageError  # noqa: E402
+from featherface.errors import ImageError, reason_of  # noqa: E402
 from featherface.image_headers import avif_turn, declared_size, is_truncated  # noqa: E402
 
 MAX_PIXELS = int(_LIMIT) if _LIMIT.isdecimal() else 300_000_000
@@ -119,7 +119,7 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ImageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise ImageError(f"{path}: {reason_of(error)}") from error
     except ValueError as error:
         raise ImageError(f"{str(path)!r}: not a path ({error})") from error
 

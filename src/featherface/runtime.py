@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.errors import ModelError, one_line
+from featherface.errors import ModelError, one_line, reason_of
 from featherface.runtimes.card import card_path, checked_spec
 from featherface.runtimes.spec import ModelSpec, read_spec
 from featherface.runtimes.versions import import_failure, refuse_older
@@ -62,7 +62,7 @@ class OnnxSession:
             content = self.path.read_bytes()
             self._session = onnxruntime.InferenceSession(content, options, providers=self.providers)
         except OSError as error:
-            raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+            raise ModelError(f"{path}: {reason_of(error)}") from error
         except Exception as error:  # ONNX Runtime's errors share no public base class
             raise ModelError(f"{path}: not a readable ONNX model ({one_line(error, 120)})") from error
         self._spec = _spec(self._session, str(path))

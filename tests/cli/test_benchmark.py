@@ -76,7 +76,7 @@ BAD = [
     pytest.param(["--formats", "ncnn-bf16"], "only openvino computes in bf16", id="bf16 elsewhere"),
     pytest.param(["--formats", "onnx-int8"], "--calibration DIR", id="int8 without pictures"),
     pytest.param(["--models", "none.onnx"], "none.onnx: no such file", id="no model file"),
-    pytest.param(["--photo", "x" * 300], "cannot be read (File name too long)", id="a photo's name too long"),
+    pytest.param(["--photo", "x" * 300], "cannot be read (file name too long)", id="a photo's name too long"),
     pytest.param(["--photo", "none.jpg"], "none.jpg: no such file", id="no photo"),
     pytest.param(["--picture", "a.bmp"], "must end in .png or .svg", id="a picture of another kind"),
 ]

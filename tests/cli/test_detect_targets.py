@@ -56,7 +56,7 @@ def test_what_can_be_written_is_written(run, photos, monkeypatch):
 
     monkeypatch.setattr("featherface.cli.outputs.write_json", full)
     outcome = run("detect", "a.jpg", "--json", "faces.json", "--csv", "faces.csv")
-    assert outcome.code == 1 and "faces.json: cannot be written (No space left on device)" in outcome.err
+    assert outcome.code == 1 and "faces.json: cannot be written (no space left on device)" in outcome.err
     assert (photos / "faces.csv").read_text().startswith("path,")
 
 

@@ -57,7 +57,7 @@ BAD = [
     pytest.param(["--int8", "--calibration", "{empty}"], "holds no pictures", id="empty calibration folder"),
     pytest.param(["--int8", "--calibration", "{empty}/x"], "no such folder", id="no calibration folder"),
     pytest.param(
-        ["--int8", "--calibration", "x" * 300], "cannot be read (File", id="a calibration folder's name"
+        ["--int8", "--calibration", "x" * 300], "cannot be read (file", id="a calibration folder's name"
     ),
     pytest.param(["--int8", "--fp16", "--calibration", "{empty}"], "exclude each other", id="two precisions"),
     pytest.param(["--calibration", "{empty}"], "are for int8: --int8", id="calibration without int8"),
@@ -124,12 +124,12 @@ def test_an_output_that_cannot_be_written_is_named(run, tmp_path):
     (tmp_path / "file").write_text("")
     outcome = run("export", "--format", "torchscript", "--output", tmp_path / "file")
     assert outcome.code == 1
-    assert outcome.err.strip().endswith("file: cannot be written (File exists)")
+    assert outcome.err.strip().endswith("file: cannot be written (file exists)")
 
 
 OUT_OF_REACH = [
-    pytest.param("{tmp}/" + "x" * 300, "File name too long", id="a folder's name too long"),
-    pytest.param("{tmp}/locked/output", "Permission denied", id="in a folder without rights"),
+    pytest.param("{tmp}/" + "x" * 300, "file name too long", id="a folder's name too long"),
+    pytest.param("{tmp}/locked/output", "permission denied", id="in a folder without rights"),
 ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from featherface.annotations.types import Annotation
-from featherface.errors import DataError, FeatherFaceError
+from featherface.errors import DataError, FeatherFaceError, reason_of
 from featherface.images import IMAGE_SUFFIXES
 
 Report = Callable[[FeatherFaceError], None]
@@ -34,7 +34,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise DataError(f"{path}: {reason_of(error)}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file ({error.reason} at byte {error.start})") from error
 

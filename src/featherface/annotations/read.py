@@ -14,7 +14,7 @@ from featherface.annotations.voc_layout import is_list, voc_folder
 from featherface.annotations.wider import read_wider, write_wider
 from featherface.annotations.yolo import read_yolo, write_yolo
 from featherface.annotations.yolo_layout import YAML_SUFFIXES, is_yolo
-from featherface.errors import ConfigError, DataError
+from featherface.errors import ConfigError, DataError, reason_of
 
 _READERS: dict[str, Callable[[Path, Report], list[Annotation]]] = {
     "retinaface": read_retinaface,
@@ -66,7 +66,7 @@ def write_annotations(annotations: Sequence[Annotation], target: str | Path, for
     try:
         _WRITERS[format](annotations, path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise DataError(f"{path}: cannot be written ({reason_of(error)})") from error
 
 
 def check_target(target: str | Path, format: str) -> Path:

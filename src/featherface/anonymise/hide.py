@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.errors import ConfigError, ImageError
+from featherface.errors import ConfigError, ImageError, reason_of
 from featherface.images import Image
 
 Method = Literal["blur", "pixelate", "solid", "image"]
@@ -75,7 +75,7 @@ def load_cover(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         data = np.fromfile(Path(path), np.uint8)
         picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     except OSError as error:
-        raise ImageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise ImageError(f"{path}: {reason_of(error)}") from error
     except cv2.error as error:
         raise ImageError(f"{path}: cannot be decoded ({error.err})") from error
     if picture is None or picture.size == 0:

@@ -13,7 +13,7 @@ from featherface.anonymise.look import find_faces
 from featherface.anonymise.metadata import encode_with, kept_metadata
 from featherface.detections import Detections
 from featherface.detector import Detector
-from featherface.errors import ImageError
+from featherface.errors import ImageError, reason_of
 from featherface.images import Image, decode_image
 
 WRITABLE = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff"})
@@ -46,7 +46,7 @@ def anonymise_photo(
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ImageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise ImageError(f"{path}: {reason_of(error)}") from error
     return anonymise_bytes(data, str(path), path.suffix, detector, style, keep_metadata=keep_metadata)
 
 

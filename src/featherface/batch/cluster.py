@@ -13,7 +13,7 @@ from typing import Any
 from featherface.batch.manifest import Counts
 from featherface.batch.plan import Shard
 from featherface.batch.work import Job, Report, start
-from featherface.errors import ConfigError, DataError, one_line
+from featherface.errors import ConfigError, DataError, one_line, reason_of
 
 _MOST_BLOCKS = 10_000
 _PATIENCE = 10
@@ -103,9 +103,7 @@ def connect(address: str | None, workers: int | None) -> None:
             _knock(address)
             ray.init(address=address, **quiet)
     except Exception as error:  # Ray's own, OSError and ValueError
-        known = error.strerror if isinstance(error, OSError) else None  # without "[Errno 111]" before it
-        reason = known.lower() if known else one_line(error)
-        raise DataError(f"Ray cluster {address or 'on this machine'}: {reason}") from error
+        raise DataError(f"Ray cluster {address or 'on this machine'}: {reason_of(error)}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featherface.atomic import atomic_path
-from featherface.errors import DataError, FeatherFaceError, one_line
+from featherface.errors import DataError, FeatherFaceError, one_line, reason_of
 
 _TEMPORARY = "_temporary"
 _PIECE = 1 << 20
@@ -164,7 +164,7 @@ def temporary_folder() -> Iterator[Path]:
         own = tempfile.TemporaryDirectory(prefix="featherface-")
     except OSError as error:
         raise DataError(
-            f"no room for temporary files ({error.strerror or one_line(error)}); name another folder by TMPDIR"
+            f"no room for temporary files ({reason_of(error)}); name another folder by TMPDIR"
         ) from error
     with own as folder:
         yield Path(folder)

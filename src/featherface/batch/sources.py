@@ -15,7 +15,7 @@ from pathlib import Path
 from featherface.batch import files
 from featherface.batch.places import inside, under
 from featherface.batch.units import Load, Unit, failing, is_picture
-from featherface.errors import DataError
+from featherface.errors import DataError, reason_of
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -103,7 +103,7 @@ def _local(source: str, folder: str) -> Iterator[str]:
 
 def _walk(source: str, folder: str) -> Iterator[str]:
     def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename}: {(error.strerror or 'cannot be read').lower()}") from error
+        raise DataError(f"{error.filename}: {reason_of(error)}") from error
 
     top = under(folder, source)
     for root, folders, here in os.walk(top, onerror=refuse):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from featherface.errors import ConfigError, FeatherFaceError
+from featherface.errors import ConfigError, FeatherFaceError, reason_of
 
 if TYPE_CHECKING:
     from featherface.anonymise import Check, Style
@@ -191,7 +191,7 @@ def _one(job: Job, item: Input, target: Path, originals: Sequence[Path]) -> Outc
     except (FeatherFaceError, MemoryError) as error:
         return Outcome(item.path, error=str(error) or f"{item.path}: not enough memory")
     except OSError as error:
-        return Outcome(item.path, error=f"{target}: cannot be written ({error.strerror})")
+        return Outcome(item.path, error=f"{target}: cannot be written ({reason_of(error)})")
 
 
 def _photo(job: Job, item: Input, target: Path) -> Outcome:
@@ -205,7 +205,7 @@ def _photo(job: Job, item: Input, target: Path) -> Outcome:
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
     except OSError as error:
-        raise ImageError(f"{item.path}: {(error.strerror or str(error)).lower()}") from error
+        raise ImageError(f"{item.path}: {reason_of(error)}") from error
     if has_more_frames(data) and not job.quiet:
         print(f"featherface: {item.path}: holds several pictures, only the first is kept", file=sys.stderr)
     done = anonymise_bytes(
@@ -267,4 +267,4 @@ def _write_report(target: str, outcomes: list[Outcome]) -> None:
     try:
         write_text(target, text)
     except OSError as error:
-        raise FeatherFaceError(f"{target}: cannot be written ({error.strerror})") from error
+        raise FeatherFaceError(f"{target}: cannot be written ({reason_of(error)})") from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from featherface.errors import ConfigError, ModelError
+from featherface.errors import ConfigError, ModelError, reason_of
 
 if TYPE_CHECKING:
     from featherface.benchmark.run import Subject
@@ -187,7 +187,7 @@ def _check_photo(photo: Path) -> None:
     try:
         there = photo.is_file()
     except OSError as error:  # a name that is too long, a folder that lets nobody look
-        raise ConfigError(f"--photo {photo}: cannot be read ({error.strerror})") from error
+        raise ConfigError(f"--photo {photo}: cannot be read ({reason_of(error)})") from error
     if not there:
         raise ConfigError(f"--photo {photo}: no such file")
 
@@ -202,7 +202,7 @@ def _check_target(option: str, target: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ConfigError(f"{option} {target}: cannot be written ({error.strerror})") from error
+        raise ConfigError(f"{option} {target}: cannot be written ({reason_of(error)})") from error
 
 
 def _thread_count(text: str) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from featherface.cli.looks import Flip, LongSide, Scales, Tile, scales_or_auto
-from featherface.errors import ConfigError, FeatherFaceError
+from featherface.errors import ConfigError, FeatherFaceError, reason_of
 
 if TYPE_CHECKING:
     from featherface.cli.inputs import Input
@@ -162,7 +162,7 @@ def _write(
             if target is not None:
                 write(target, results)
         except OSError as error:
-            failed.append(f"{target}: cannot be written ({error.strerror})")
+            failed.append(f"{target}: cannot be written ({reason_of(error)})")
     if failed:
         raise FeatherFaceError("; ".join(failed))
 

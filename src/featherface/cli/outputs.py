@@ -13,7 +13,7 @@ from typing import Any
 
 from featherface.atomic import write_bytes, write_text
 from featherface.detections import Detections
-from featherface.errors import FeatherFaceError
+from featherface.errors import FeatherFaceError, reason_of
 from featherface.images import Image, encode_image
 
 _WRITABLE = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -149,4 +149,4 @@ def _guard(target: Path, data: bytes) -> None:
     try:
         write_bytes(target, data)
     except OSError as error:
-        raise FeatherFaceError(f"{target}: cannot be written ({error.strerror})") from error
+        raise FeatherFaceError(f"{target}: cannot be written ({reason_of(error)})") from error

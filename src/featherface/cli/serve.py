@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from featherface.errors import ConfigError, MissingExtraError
+from featherface.errors import ConfigError, MissingExtraError, reason_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -129,7 +129,7 @@ def _token(file: Path | None) -> str | None:
     try:
         return file.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise ConfigError(f"{file}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(f"{file}: {reason_of(error)}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: the token is not UTF-8 text") from error
 
@@ -142,9 +142,7 @@ def _check_free(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        raise ConfigError(
-            f"{host}:{port}: cannot be listened on ({(error.strerror or str(error)).lower()})"
-        ) from error
+        raise ConfigError(f"{host}:{port}: cannot be listened on ({reason_of(error)})") from error
 
 
 _LOGGING = {

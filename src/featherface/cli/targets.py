@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from featherface.errors import ConfigError
+from featherface.errors import ConfigError, reason_of
 
 
 def check_targets(*files: Path | None, folders: Iterable[Path | None] = ()) -> None:
@@ -66,7 +66,7 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigError(f"{target}: cannot be written ({error.strerror or error})") from error
+        raise ConfigError(f"{target}: cannot be written ({reason_of(error)})") from error
 
 
 @contextmanager

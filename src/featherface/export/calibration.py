@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.errors import DataError, ImageError
+from featherface.errors import DataError, ImageError, reason_of
 from featherface.export.options import DEFAULT_SIZE, Options
 from featherface.images import IMAGE_SUFFIXES, read_image, resize, to_input
 from featherface.model.network import PAD_MULTIPLE
@@ -19,7 +19,7 @@ def find_pictures(folder: Path, count: int) -> list[Path]:
     try:
         there = folder.is_dir()
     except OSError as error:  # a name that is too long, a folder that lets nobody look
-        raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{folder}: cannot be read ({reason_of(error)})") from error
     if not there:
         raise DataError(f"{folder}: no such folder of calibration pictures")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())

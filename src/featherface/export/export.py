@@ -14,7 +14,7 @@ from typing import Any
 
 from torch.nn import Conv2d
 
-from featherface.errors import ConfigError, FeatherFaceError, ModelError, one_line
+from featherface.errors import ConfigError, FeatherFaceError, ModelError, one_line, reason_of
 from featherface.export.calibration import batches, find_pictures
 from featherface.export.check import PHOTO, Parity, compare
 from featherface.export.equalise import equalised
@@ -139,7 +139,7 @@ def _workplace(directory: Path) -> Iterator[Path]:
         directory.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".export-", dir=directory))
     except OSError as error:
-        raise FeatherFaceError(f"{directory}: cannot be written ({error.strerror})") from error
+        raise FeatherFaceError(f"{directory}: cannot be written ({reason_of(error)})") from error
     try:
         yield folder
     except OSError as error:

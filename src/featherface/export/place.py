@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from featherface.errors import FeatherFaceError
+from featherface.errors import FeatherFaceError, reason_of
 
 _PACKAGE = ".mlpackage"
 
@@ -19,7 +19,7 @@ def refuse_folder(target: Path) -> None:
     try:
         theirs = target.is_dir() and not (target.suffix == _PACKAGE and (target / "Manifest.json").is_file())
     except OSError as error:
-        raise FeatherFaceError(f"{target}: cannot be written ({error.strerror})") from error
+        raise FeatherFaceError(f"{target}: cannot be written ({reason_of(error)})") from error
     if theirs:
         raise FeatherFaceError(f"{target}: is a folder, which is not replaced; nothing was written")
 

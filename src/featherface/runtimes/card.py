@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from featherface.errors import ModelError
+from featherface.errors import ModelError, reason_of
 from featherface.runtimes.spec import ModelSpec, read_spec
 
 _WITH_WEIGHTS = (".xml", ".param")
@@ -35,7 +35,7 @@ def checked_spec(model: Path) -> ModelSpec:
         if isinstance(error, FileNotFoundError) and not model.is_file():
             raise ModelError(f"{model}: no such file") from error
         raise ModelError(
-            f"{path}: {(error.strerror or str(error)).lower()}; `featherface export` writes it beside the model"
+            f"{path}: {reason_of(error)}; `featherface export` writes it beside the model"
         ) from error
     except (ValueError, LookupError, TypeError) as error:
         raise ModelError(f"{path}: not the JSON that `featherface export` writes ({error})") from error
@@ -64,7 +64,7 @@ def _check(path: Path, expected: str) -> None:
         found = sha256(path)
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
-        why = "no such file" if gone else (error.strerror or str(error)).lower()
+        why = "no such file" if gone else reason_of(error)
         raise ModelError(f"{path}: {why}; it belongs to the model") from error
     if found != expected:
         raise ModelError(f"{path}: does not match the sha256 in its JSON; it was changed or cut short")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featherface.atomic import atomic_path
-from featherface.errors import FeatherFaceError, ImageError
+from featherface.errors import FeatherFaceError, ImageError, reason_of
 from featherface.images import read_image
 
 _CHUNK = 64
@@ -94,7 +94,7 @@ class ImageCache:
         try:
             stat = path.stat()
         except OSError as error:
-            raise ImageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+            raise ImageError(f"{path}: {reason_of(error)}") from error
         key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from featherface.errors import VideoError
+from featherface.errors import VideoError, reason_of
 
 if TYPE_CHECKING:
     from featherface.video.read import Source
@@ -60,7 +60,7 @@ def what_is_missing(path: Path, kind: str, container: Any) -> str | None:
         with path.open("rb") as file:
             return look(file, file.seek(0, os.SEEK_END), container)
     except OSError as error:
-        raise VideoError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise VideoError(f"{path}: {reason_of(error)}") from error
 
 
 def _declared_packets(kind: str, stream: Any) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import av
 
 from featherface.addresses import local_path
-from featherface.errors import VideoError
+from featherface.errors import VideoError, reason_of
 from featherface.images import Image, read_image
 from featherface.video.ends import check_end
 from featherface.video.names import camera, is_live, stills
@@ -94,7 +94,7 @@ class VideoReader:
                     count += 1
         except (av.error.FFmpegError, OSError) as error:
             verb = "went away" if source.live else "damaged or truncated"
-            raise VideoError(f"{source.name}: {verb} after {count} frames ({_reason(error)})") from error
+            raise VideoError(f"{source.name}: {verb} after {count} frames ({reason_of(error)})") from error
         if count == 0:
             raise VideoError(f"{source.name}: holds no frames")
         check_end(source, self._container, self._stream, packets, count, last)
@@ -143,7 +143,7 @@ def open_video(name: str) -> Iterator[VideoReader]:
         raise VideoError(f"{name}: ends before its first frame, holds no frames") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         what = f"camera {name}" if name.isdigit() else name
-        raise VideoError(f"{what}: cannot be opened ({_reason(error)})") from error
+        raise VideoError(f"{what}: cannot be opened ({reason_of(error)})") from error
     with container:
         yield _reader(name, container)
 

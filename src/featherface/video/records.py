@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from featherface.atomic import atomic_path
-from featherface.errors import FeatherFaceError
+from featherface.errors import FeatherFaceError, reason_of
 from featherface.video.read import Frame, Source
 from featherface.video.track import Tracked
 
@@ -124,4 +124,4 @@ def _close(file: TextIO) -> None:
 
 def _failed(target: str, error: OSError) -> FeatherFaceError:
     name = "standard output" if target == "-" else target
-    return FeatherFaceError(f"{name}: cannot be written ({(error.strerror or str(error)).lower()})")
+    return FeatherFaceError(f"{name}: cannot be written ({reason_of(error)})")

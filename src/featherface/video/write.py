@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from featherface.atomic import atomic_path
 from featherface.draw import draw_detections, drawn_regions
-from featherface.errors import ConfigError, VideoError
+from featherface.errors import ConfigError, VideoError, reason_of
 from featherface.images import Image
 from featherface.video.planes import patched
 from featherface.video.read import Frame, VideoReader
@@ -272,5 +272,6 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise VideoError(f"{path}: cannot be written ({reason}); the partial file was removed") from error
+        raise VideoError(
+            f"{path}: cannot be written ({reason_of(error)}); the partial file was removed"
+        ) from error

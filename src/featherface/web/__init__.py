@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 
-from featherface.errors import ConfigError, FeatherFaceError
+from featherface.errors import ConfigError, FeatherFaceError, reason_of
 from featherface.zoo import WEIGHTS
 
 PAGE = Path(__file__).parent / "dist"
@@ -48,8 +48,7 @@ def open_server(port: int) -> ThreadingHTTPServer:
     try:
         return ThreadingHTTPServer(("127.0.0.1", port), handler)
     except (OSError, OverflowError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise ConfigError(f"port {port}: cannot be served on 127.0.0.1 ({reason})") from error
+        raise ConfigError(f"port {port}: cannot be served on 127.0.0.1 ({reason_of(error)})") from error
 
 
 class PageHandler(SimpleHTTPRequestHandler):
