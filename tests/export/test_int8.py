@@ -59,9 +59,10 @@ def test_litert_rounds_neither_deltas_nor_boxes(name, end):
 
 
 @pytest.mark.slow
-def test_litert_int8_decodes_as_the_detector_does(examples, tmp_path):
-    pytest.importorskip("litert_torch", reason="litert_torch is not installed: see docs/deployment.md")
-    _decodes_alike("litert", (320, 320), examples, tmp_path)
+@pytest.mark.parametrize(("name", "module"), [("litert", "litert_torch"), ("executorch", "executorch")])
+def test_int8_of_one_size_decodes_as_the_detector_does(name, module, examples, tmp_path):
+    pytest.importorskip(module, reason=f"{module} is not installed: see docs/deployment.md")
+    _decodes_alike(name, (320, 320), examples, tmp_path)
 
 
 def test_a_calibration_picture_that_cannot_be_read_is_skipped(examples, tmp_path):
@@ -216,8 +217,13 @@ def _decodes_alike(name, size, calibration, folder):
     (scores, deltas, _), layout = found[False], network.config
     priors = prior_boxes(*images.shape[2:], layout.strides, layout.prior_sizes)
     boxes = decode_boxes(deltas[0], priors, layout.variances)
-    assert (scores[0] > 0.3).sum() > 20
-    np.testing.assert_allclose(found[True][1][0], boxes, atol=1)
+    sure = scores[0] > 0.3
+    assert sure.sum() > 20
+    assert min(len(np.unique(values)) for values in found[False]) > 256, "what comes out is rounded"
+    decoded = found[True][1][0][sure]
+    assert len(np.unique(decoded)) > 0.9 * decoded.size, "rounded to levels"
+    # Kernels without VNNI round one map otherwise when other operations stand around it.
+    np.testing.assert_allclose(decoded, boxes[sure], atol=1 if name != "openvino" else 4)
 
 
 @pytest.mark.slow

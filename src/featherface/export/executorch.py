@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ def _quantized(network: nn.Module, sample: torch.Tensor, options: Options) -> nn
         get_symmetric_quantization_config,
     )
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import QuantizationAnnotation
+    from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
     from featherface.export.calibration import batches
 
@@ -81,7 +84,18 @@ def _quantized(network: nn.Module, sample: torch.Tensor, options: Options) -> nn
             _layer_of(node), options.stays_float
         )
 
-    quantizer = XNNPACKQuantizer()
+    class Quantizer(XNNPACKQuantizer):  # type: ignore[misc]
+        """It does not ask the filter of concatenations, and would round the scores and deltas that come out."""
+
+        def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+            for node in model.graph.nodes:
+                joins = node.target is torch.ops.aten.cat.default
+                if joins and not all(map(wanted, node.all_input_nodes)):
+                    node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
+            annotated: torch.fx.GraphModule = super().annotate(model)
+            return annotated
+
+    quantizer = Quantizer()
     quantizer.set_global(get_symmetric_quantization_config(is_per_channel=True))
     quantizer.set_filter_function(wanted)
     prepared = prepare_pt2e(torch.export.export(network, (sample,)).module(), quantizer)
@@ -94,6 +108,9 @@ def _quantized(network: nn.Module, sample: torch.Tensor, options: Options) -> nn
 
 
 def _layer_of(node: torch.fx.Node) -> str:
-    """The network's layer that an exported node is of, such as `neck.cells.0.p3_up.pointwise`."""
+    """The network's layer that an exported node is of, such as `neck.cells.0.p3_up.pointwise`.
+
+    Decoding inside is one more part around the network, and so one more `network.` before the name.
+    """
     modules = list(node.meta["nn_module_stack"].values())
-    return str(modules[-1][0]).removeprefix("network.")
+    return re.sub(r"^(network\.)+", "", str(modules[-1][0]))
