@@ -8,11 +8,19 @@ from typing import Any
 from numbers_common import load, table
 
 
-def speed(figures: str = "speed.json") -> str:
-    """Every file at 640x640 on one thread; the first is the baseline."""
-    rows = [("file", "network ms", "of V1's", "picture to faces ms", "cold start s", "peak MB", "file MB")]
-    base = None
-    for r in load(figures)["results"]:
+def speed(*runs: str, ratio_to: str = "V1's") -> str:
+    """Every file at 640x640 on one thread; the first of each run is its baseline."""
+    rows = [
+        ("file", "network ms", f"of {ratio_to}", "picture to faces ms", "cold start s", "peak MB", "file MB")
+    ]
+    for figures in runs:
+        rows += _speed_rows(load(figures)["results"])
+    return table(rows)
+
+
+def _speed_rows(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    rows, base = [], None
+    for r in results:
         subject, network = r["subject"], r["network_ms"]
         if (subject["size"], subject["threads"]) != ("640", 1) or network is None:
             continue
@@ -21,7 +29,7 @@ def speed(figures: str = "speed.json") -> str:
         ratio = f"{network['median'] / base:.2f}"
         sizes = (f"{r['cold_start_s']:.2f}", f"{r['peak_mb']:.0f}", f"{r['file_mb']:.2f}")
         rows.append((title(subject), spread(network), ratio, whole, *sizes))
-    return table(rows)
+    return rows
 
 
 def speed_sizes() -> str:
@@ -87,7 +95,7 @@ def int8() -> str:
     for r in load("int8.json"):
         kind, ap = r["protocol"], {k: 100 * v for k, v in r["ap"].items()}
         first = base.setdefault(kind, ap)
-        lost = ("", "") if first is ap else tuple(f"{first[s] - ap[s]:.2f}" for s in ("easy", "hard"))
+        lost = ("", "") if first is ap else tuple(f"{first[s] - ap[s]:z.2f}" for s in ("easy", "hard"))
         size, on = f"{r['bytes'] / 1e6:.2f}", "VNNI" if "avx512_vnni" in r["instructions"] else "AVX2"
         rows.append((f"`{r['file']}`", kind, *(f"{ap[s]:.2f}" for s in ap), *lost, size, on))
     return table(rows)
@@ -204,8 +212,9 @@ def web() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "speed": speed,
+    "speed": lambda: speed("speed.json"),
     "speed_avx2": lambda: speed("speed_avx2.json"),
+    "speed_phone": lambda: speed("speed_executorch.json", "speed_litert.json", ratio_to="ONNX Runtime's"),
     "speed_sizes": speed_sizes,
     "growth": growth,
     "graph": graph,

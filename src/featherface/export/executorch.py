@@ -14,6 +14,7 @@ from torch import nn
 
 from featherface.errors import ModelError
 from featherface.export.check import Run
+from featherface.export.fusion import fuse
 from featherface.export.layers import is_in
 from featherface.export.options import DEFAULT_SIZE, Options
 from featherface.export.torchscript import portable
@@ -37,6 +38,7 @@ def convert(model: FeatherFace, target: Path, options: Options) -> None:
 
     sample = torch.zeros(1, 3, *(options.input_size or DEFAULT_SIZE))
     network = portable(model, options)
+    fuse(network)  # nothing is worked out beforehand here: each fusion weight would cut the graph in two
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
         if options.precision == "int8":

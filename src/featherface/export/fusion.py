@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from featherface.model.neck import BiFPNCell, FusionConv, normalised_fusion
+from featherface.model.neck import BiFPN, BiFPNCell, FusionConv, normalised_fusion
 
 _SMALLEST_FACTOR = 1e-3
 Factors = tuple[float, float, float]
@@ -72,6 +72,17 @@ class FusedCell(nn.Module):
         return [p3_out, p4_out, p5_out]
 
 
+class Times(nn.Module):
+    """A map times a constant."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
 def fused_cells(
     cells: Iterable[BiFPNCell], make: Callable[[BiFPNCell, Factors, Factors], nn.Module]
 ) -> nn.ModuleList:
@@ -81,12 +92,27 @@ def fused_cells(
     return nn.ModuleList(make(cell, wanted[i], wanted[i + 1]) for i, cell in enumerate(cells))
 
 
+def fuse(network: nn.Module) -> None:
+    """Every BiFPN below `network`, batch norm folded, with constants for its fusion weights, in place."""
+    for module in network.modules():
+        if isinstance(module, BiFPN):
+            module.cells = fused_cells(module.cells, _plain_cell)  # type: ignore[arg-type]
+
+
 def multiply(conv: nn.Conv2d, factor: float) -> None:
     """The conv's output times `factor`, in place."""
     assert conv.bias is not None
     with torch.no_grad():
         conv.weight.mul_(factor)
         conv.bias.mul_(factor)
+
+
+def _plain_cell(cell: BiFPNCell, arriving: Factors, leaving: Factors) -> FusedCell:
+    def fusion(block: FusionConv, factor: float) -> nn.Module:
+        multiply(block.pointwise, factor)
+        return block
+
+    return FusedCell(cell, arriving, leaving, projection=lambda block: block, scale=Times, fusion=fusion)
 
 
 def _arriving(cell: BiFPNCell) -> Factors:

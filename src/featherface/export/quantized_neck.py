@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from featherface.export.fake_quant import QuantConv, Rounding
-from featherface.export.fusion import Factors, FusedCell, fused_cells, multiply
+from featherface.export.fusion import Factors, FusedCell, Times, fused_cells, multiply
 from featherface.model.neck import BiFPN, BiFPNCell, FusionConv
 
 _REACH = 4.9
@@ -38,17 +38,6 @@ def _cell(cell: BiFPNCell, arriving: Factors, leaving: Factors, cheap_swish: boo
         scale=Times,
         fusion=partial(QuantFusion, cheap_swish=cheap_swish),
     )
-
-
-class Times(nn.Module):
-    """A map times a constant."""
-
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.factor
 
 
 class QuantFusion(nn.Module):

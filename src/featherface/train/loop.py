@@ -274,10 +274,10 @@ class Trainer:
         part = self._part()
         left = self.progress.seconds * (1 - part) / max(part, 1e-9) / 60
         log.add("train", self.progress.step, {"part": part, "lr": rate, **means, "images_per_second": speed})
+        told = ("task", "classes", "boxes", "landmarks", "distillation")
+        losses = " ".join(f"{k} {means[k]:.3f}" for k in told if not np.isnan(means[k]))
         self.report(
-            f"step {self.progress.step} ({part:.1%}, {left:.0f} min left) task {means['task']:.3f} "
-            f"classes {means['classes']:.3f} boxes {means['boxes']:.3f} landmarks {means['landmarks']:.3f} "
-            f"distillation {means['distillation']:.3f} {speed:.0f} images/s"
+            f"step {self.progress.step} ({part:.1%}, {left:.0f} min left) {losses} {speed:.0f} images/s"
         )
 
 
