@@ -65,7 +65,7 @@ def growth() -> str:
     rows = [("portraits in a picture of 640x640", "faces found", "ms around the network")]
     rows += [
         (str(r["portraits"]), str(r["faces"]), f"{r['around_the_network_ms']:.1f}")
-        for r in load("core.json")["growth"]
+        for r in load("core_avx2.json")["growth"]
     ]
     return table(rows)
 
