@@ -19,6 +19,7 @@ from featherface.export.calibration import batches
 from featherface.export.check import PHOTO
 from featherface.export.export import export_model
 from featherface.export.int8 import layer_of_nodes, quantize, sensitivity
+from featherface.export.layers import layer_name
 from featherface.export.onnx import trace_onnx
 from featherface.export.options import Options, find_format
 from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, Decoded
@@ -56,6 +57,18 @@ def test_litert_rounds_neither_deltas_nor_boxes(name, end):
     from featherface.export.int8_litert import _ENDS
 
     assert bool(re.search(_ENDS, name)) is end
+
+
+LAYERS = [
+    pytest.param("backbone.stage1.0.0", "backbone.stage1.0.0", id="as it is"),
+    pytest.param("network.heads.0.conv", "heads.0.conv", id="in a part around it"),
+    pytest.param("network.network.neck.cells.0.p3", "neck.cells.0.p3", id="decoded behind"),
+]
+
+
+@pytest.mark.parametrize(("exported", "layer"), LAYERS)
+def test_layers_are_known_whatever_stands_around_the_network(exported, layer):
+    assert layer_name(exported) == layer
 
 
 @pytest.mark.slow
@@ -217,13 +230,9 @@ def _decodes_alike(name, size, calibration, folder):
     (scores, deltas, _), layout = found[False], network.config
     priors = prior_boxes(*images.shape[2:], layout.strides, layout.prior_sizes)
     boxes = decode_boxes(deltas[0], priors, layout.variances)
-    sure = scores[0] > 0.3
-    assert sure.sum() > 20
+    assert (scores[0] > 0.3).sum() > 20
     assert min(len(np.unique(values)) for values in found[False]) > 256, "what comes out is rounded"
-    decoded = found[True][1][0][sure]
-    assert len(np.unique(decoded)) > 0.9 * decoded.size, "rounded to levels"
-    # Kernels without VNNI round one map otherwise when other operations stand around it.
-    np.testing.assert_allclose(decoded, boxes[sure], atol=1 if name != "openvino" else 4)
+    np.testing.assert_allclose(found[True][1][0], boxes, atol=1)
 
 
 @pytest.mark.slow

@@ -259,12 +259,11 @@ def _write_report(target: str, outcomes: list[Outcome]) -> None:
     from dataclasses import asdict
 
     from featherface.atomic import write_text
+    from featherface.cli.targets import writing
 
     text = json_format.dumps({"results": [asdict(o) for o in outcomes]}, indent=1, ensure_ascii=False) + "\n"
     if target == "-":
         sys.stdout.write(text)
         return
-    try:
+    with writing(Path(target)):
         write_text(target, text)
-    except OSError as error:
-        raise FeatherFaceError(f"{target}: cannot be written ({reason_of(error)})") from error

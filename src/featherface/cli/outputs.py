@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from featherface.atomic import write_bytes, write_text
+from featherface.cli.targets import writing
 from featherface.detections import Detections
-from featherface.errors import FeatherFaceError, reason_of
 from featherface.images import Image, encode_image
 
 _WRITABLE = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -116,13 +116,16 @@ def saved_as(folder: Path, output: Path) -> Path:
 
 def save_picture(target: Path, picture: Image) -> None:
     """Write a picture where `saved_as` says."""
-    _guard(target, encode_image(picture, target.suffix.lower()))
+    with writing(target):
+        write_bytes(target, encode_image(picture, target.suffix.lower()))
 
 
 def save_crops(folder: Path, stem: Path, crops: Sequence[Image]) -> None:
     """Write the aligned faces of one picture, best first: `<stem>-1.png`, `<stem>-2.png`, ..."""
     for i, crop in enumerate(crops, 1):
-        _guard(folder / stem.with_name(f"{stem.name}-{i}.png"), encode_image(crop, ".png"))
+        target = folder / stem.with_name(f"{stem.name}-{i}.png")
+        with writing(target):
+            write_bytes(target, encode_image(crop, ".png"))
 
 
 def crop_of(path: Path) -> Path | None:
@@ -143,10 +146,3 @@ def _write(target: str, text: str) -> None:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _guard(target: Path, data: bytes) -> None:
-    try:
-        write_bytes(target, data)
-    except OSError as error:
-        raise FeatherFaceError(f"{target}: cannot be written ({reason_of(error)})") from error

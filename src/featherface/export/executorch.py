@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torch import nn
 from featherface.errors import ModelError
 from featherface.export.check import Run
 from featherface.export.fusion import fuse
-from featherface.export.layers import is_in
+from featherface.export.layers import is_in, layer_name
 from featherface.export.options import DEFAULT_SIZE, Options
 from featherface.export.torchscript import portable
 from featherface.export.versions import require
@@ -110,9 +109,5 @@ def _quantized(network: nn.Module, sample: torch.Tensor, options: Options) -> nn
 
 
 def _layer_of(node: torch.fx.Node) -> str:
-    """The network's layer that an exported node is of, such as `neck.cells.0.p3_up.pointwise`.
-
-    Decoding inside is one more part around the network, and so one more `network.` before the name.
-    """
     modules = list(node.meta["nn_module_stack"].values())
-    return re.sub(r"^(network\.)+", "", str(modules[-1][0]))
+    return layer_name(str(modules[-1][0]))

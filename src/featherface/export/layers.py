@@ -37,3 +37,11 @@ def check_groups(groups: Sequence[str], only: Sequence[str] | None = None) -> No
 def is_in(layer: str, groups: Sequence[str]) -> bool:
     """Whether the module name of a layer begins with one of the groups' names."""
     return any(layer == group or layer.startswith(f"{group}.") for group in groups)
+
+
+def layer_name(exported: str) -> str:
+    """The network's own name for what an exported graph calls it: `neck.cells.0.p3_up.pointwise`.
+
+    What is built around the network puts `network.` before it, twice where decoding is inside.
+    """
+    return re.sub(r"^(network\.)+", "", exported)

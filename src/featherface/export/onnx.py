@@ -20,6 +20,7 @@ from featherface.atomic import atomic_path
 from featherface.errors import ModelError
 from featherface.export.deform import ONNX_TRANSLATIONS, with_deform_operator
 from featherface.export.deploy import Deployed
+from featherface.export.layers import layer_name
 from featherface.export.reference import magnitude
 from featherface.model.network import PAD_MULTIPLE, FeatherFace, count_parameters
 
@@ -136,7 +137,7 @@ def _shorten_names(graph: onnx.GraphProto) -> None:
         value.name = rename(value.name)
     for node in graph.node:
         weights = [value for value in node.input if value.endswith(".weight")]
-        node.name = weights[0].removesuffix(".weight").removeprefix("network.") if weights else ""
+        node.name = layer_name(weights[0].removesuffix(".weight")) if weights else ""
         while node.name in named:  # a conv that is used twice
             node.name += "+"
         if node.name:

@@ -72,24 +72,24 @@ class Decoded(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.config, self.keep_deltas = network, config, keep_deltas
-        fixed = (None,) * 3 if input_size is None else _places(*input_size, config)
         self.centres: Tensor | None
-        self.steps: Tensor | None
-        self.halves: Tensor | None
-        for name, values in zip(("centres", "steps", "halves"), fixed, strict=True):
-            self.register_buffer(name, values)
+        self.sizes: Tensor | None
+        centres, sizes = (None, None) if input_size is None else _priors(*input_size, config)
+        self.register_buffer("centres", centres)
+        self.register_buffer("sizes", sizes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         scores, box_deltas, landmark_deltas = self.network(images)
-        centres, steps, halves = self.centres, self.steps, self.halves
-        if centres is None or steps is None or halves is None:
-            centres, steps, halves = _places(images.shape[2], images.shape[3], self.config)
+        centres, sizes = self.centres, self.sizes
+        if centres is None or sizes is None:
+            centres, sizes = _priors(images.shape[2], images.shape[3], self.config)
+        centre_scale, size_scale = self.config.variances
         # No torch.split: XNNPACK has none, and an int8 graph that is cut there does not run.
         shift, growth = box_deltas[..., :2], box_deltas[..., 2:]
-        middle = centres[..., :2] + shift * steps[..., :2]
-        half = torch.exp(growth * self.config.variances[1]) * halves
+        middle = centres[..., :2] + shift * (centre_scale * sizes[..., :2])
+        half = torch.exp(growth * size_scale) * (sizes[..., :2] / 2)
         boxes = torch.cat((middle - half, middle + half), 2)
-        landmarks = centres + landmark_deltas * steps
+        landmarks = centres + landmark_deltas * (centre_scale * sizes)
         deltas = (box_deltas, landmark_deltas) if self.keep_deltas else ()
         return scores, boxes, landmarks, *deltas
 
@@ -113,17 +113,14 @@ class _EachAxis(nn.Module):
         return x * torch.sigmoid(self.conv_h(along_h)) * torch.sigmoid(self.conv_w(along_w))
 
 
-def _places(height: int, width: int, config: ModelConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """What decoding adds to and multiplies by, in pixels: the priors' centres five times over (1, P, 10), what a
-    delta of 1 is there (1, P, 10), and half of their sizes (1, P, 2). As `featherface.priors.prior_boxes`, in torch.
-    """
+def _priors(height: int, width: int, config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """`featherface.priors.prior_boxes` in torch, five times over: centres and sizes (1, P, 10) in pixels."""
     levels = [
         _level(height // stride, width // stride, stride, sizes)
         for stride, sizes in zip(config.strides, config.prior_sizes, strict=True)
     ]
     centres, sizes = torch.split(torch.cat(levels), [2, 2], dim=1)
-    steps = sizes * config.variances[0]
-    return torch.cat([centres] * 5, 1)[None], torch.cat([steps] * 5, 1)[None], (sizes / 2)[None]
+    return torch.cat([centres] * 5, 1)[None], torch.cat([sizes] * 5, 1)[None]
 
 
 def _level(rows: int, columns: int, stride: int, sizes: Sequence[int]) -> Tensor:
