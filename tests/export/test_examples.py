@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 
@@ -98,7 +97,7 @@ def _refused(example, photos):
 
 @pytest.mark.parametrize("decode", [False, True], ids=["raw", "decoded"])
 @pytest.mark.parametrize("name", ["coreml", "litert"])
-def test_the_examples_that_no_compiler_has_seen_are_filled_in(name, decode, plain, tmp_path):
+def test_the_examples_for_phones_are_filled_in(name, decode, plain, tmp_path):
     """Swift and Kotlin: every place is filled, brackets are closed, and the landmarks are used."""
     kind = find_format(name)
     options = Options(kind, input_size=(320, 416), with_decode=decode)
@@ -137,49 +136,3 @@ def test_the_decoded_cpp_example_reads_as_many_priors_as_there_are(size, count, 
     kind = find_format("torchscript")
     options = Options(kind, input_size=size, with_decode=True)
     assert count in write_snippet(tmp_path / "v2.pt", options, plain.config).read_text()
-
-
-def _flags_of(name, tmp_path):
-    """What the compiler needs for this runtime, or None when it is not installed."""
-    if name == "torchscript":
-        from torch.utils import cpp_extension
-
-        includes = [f"-I{folder}" for folder in cpp_extension.include_paths()]
-        paths = [
-            f"-{kind}{folder}" for folder in cpp_extension.library_paths() for kind in ("L", "Wl,-rpath,")
-        ]
-        return [*includes, *paths, "-Wl,--no-as-needed", "-ltorch_cpu", "-ltorch", "-lc10"]
-    found = subprocess.run(["pkg-config", "--cflags", "--libs", name], capture_output=True, text=True)
-    return None if found.returncode else ["-fopenmp", *found.stdout.split()]
-
-
-@HEAVY
-@pytest.mark.parametrize("name", ["ncnn", "torchscript"])
-@pytest.mark.parametrize("size", [(320, 416), None], ids=["one size", "any size"])
-def test_the_cpp_examples_compile_and_find_the_detectors_face(name, size, v2, portrait, tmp_path):
-    if shutil.which("g++") is None or shutil.which("pkg-config") is None:
-        pytest.skip("there is no g++ or no pkg-config")
-    opencv = subprocess.run(["pkg-config", "--cflags", "--libs", "opencv4"], capture_output=True, text=True)
-    flags = None if opencv.returncode else _flags_of(name, tmp_path)
-    if flags is None:
-        pytest.skip(f"OpenCV's or {name}'s C++ library is not installed")
-    done = export_model(v2, "v2", tmp_path, Options(find_format(name), input_size=size))
-    program, photo = tmp_path / "faces", tmp_path / "photo.png"
-    built = subprocess.run(
-        ["g++", "-std=c++17", "-Wall", str(done.snippet), "-o", str(program), *flags, *opencv.stdout.split()],
-        capture_output=True,
-        text=True,
-    )
-    assert built.returncode == 0, built.stderr
-    cv2.imwrite(str(photo), resize(portrait, 640, 640)[..., ::-1])
-    expected = Detector("v2").detect(resize(portrait, *((320, 320) if size else (640, 640))))
-    shown = subprocess.run(
-        [str(program), str(photo)], capture_output=True, text=True, check=True, cwd=tmp_path
-    ).stdout.splitlines()
-    assert len(shown) == len(expected) == 1
-    box = [float(value) for value in shown[0].split()[1:]]
-    np.testing.assert_allclose(box, expected.boxes[0] * 640 / expected.width, atol=4)
-    for wrong in ([], [str(tmp_path / "none.png")]):
-        refused = subprocess.run([str(program), *wrong], capture_output=True, text=True, cwd=tmp_path)
-        assert refused.returncode == 1
-        assert "one picture that can be read" in refused.stderr

@@ -43,7 +43,7 @@ fun detect(interpreter: Interpreter, picture: Bitmap): List<Face> {
         Face(
             face.score,
             RectF(box.left / shrink, box.top / shrink, box.right / shrink, box.bottom / shrink),
-            face.points.map { PointF(it.x / shrink, it.y / shrink) },
+            face.points.map { PointF(it.x / shrink, it.y / shrink) }
         )
     }
 }
