@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -98,6 +99,26 @@ def test_predictions_of_the_whole_set_serve_a_part_of_it(run, wider, predicted):
     (wider / "val" / "images" / "1--Handshaking" / "greeting.jpg").unlink()
     outcome = run("evaluate", "--data", wider, "--predictions", predicted)
     assert outcome.code == 0 and "1 pictures of own ground truth" in outcome.out, outcome.err
+
+
+def test_other_predictions_are_what_it_is_compared_with(run, wider, predicted, tmp_path):
+    event, name = next(iter(EVENTS.items()))
+    worse, result = tmp_path / "worse", tmp_path / "r.json"
+    shutil.copytree(predicted, worse)
+    (worse / event / f"{name}.txt").write_text(f"{name}\n0\n")
+    options = ("--predictions", predicted, "--against", worse, "--json", result)
+    outcome = run("evaluate", "--data", wider, *options)
+    assert outcome.code == 0, outcome.err
+    assert f"beside predictions of {worse}" in outcome.out
+    assert "AP less the other's" in outcome.out and "Easy +50.0 (+0.0 to +100.0)" in outcome.out
+    said = json.loads(result.read_text())
+    assert said["other_predictions"] == str(worse)
+    assert said["against"]["hard"] == {"value": 0.5, "low": 0, "high": 1}
+
+
+def test_other_predictions_that_are_not_there_are_refused_before_the_work(run, wider, tmp_path):
+    outcome = run("evaluate", "--data", wider, "--against", tmp_path / "none")
+    assert outcome.code == 1 and "none: no such folder of predictions" in outcome.err
 
 
 @pytest.mark.parametrize(

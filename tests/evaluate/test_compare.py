@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from featherface.cli.app import build_app
 from featherface.errors import ConfigError, MissingExtraError, ModelError
 from featherface.evaluate import ours
+from featherface.evaluate.chance import Difference
 from featherface.evaluate.compare import Compared, Spread, square, time_in_turns
 from featherface.evaluate.compare_report import check_picture, pareto, print_table, to_json
 from featherface.evaluate.ours import our_candidate
@@ -55,6 +57,16 @@ def test_a_table_in_a_narrow_place_loses_no_figure(capsys, monkeypatch):
     assert "…" not in out
 
 
+def test_the_first_is_what_the_others_are_compared_with(capsys):
+    others = dataclasses.replace(
+        compared("other", (0.9, 0.8, math.nan)), against_first={"easy": Difference(-0.01, -0.03, 0.02)}
+    )
+    print_table([compared("first", (0.91, 0.8, math.nan)), others], "a title")
+    out = capsys.readouterr().out
+    assert "AP less that of first" in out and "-1.0 (-3.0 to +2.0)" in out
+    assert out.count(" - ") == 4, "two APs and two differences of subsets without faces"
+
+
 def test_ap_of_no_faces_is_null():
     (detector,) = to_json([compared("a", (0.5, 0.5, math.nan))], {})["detectors"]
     assert detector["ap"] == {"easy": 0.5, "medium": 0.5, "hard": None}
@@ -84,6 +96,7 @@ def test_the_command_compares_and_draws(shared, tmp_path):
     assert result.exit_code == 0, result.output
     ours, again = json.loads((tmp_path / "c.json").read_text())["detectors"]
     assert (ours["name"], again["name"]) == ("v2", "again")
+    assert ours["against_first"] == {} and again["against_first"]["hard"] == {"value": 0, "low": 0, "high": 0}
     assert ours["ap"] == again["ap"] and ours["multiply_adds"] == again["multiply_adds"]
     assert ours["parameters"] > again["parameters"], "the card counts batch norm, the file has it folded in"
     assert (tmp_path / "c.svg").read_text().startswith("<?xml")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from featherface.evaluate.evaluation import Evaluation
     from featherface.evaluate.protocol import Protocol
     from featherface.evaluate.report import PublicCurves
-    from featherface.evaluate.run import EvaluationSet
+    from featherface.evaluate.run import EvaluationSet, Rows
     from featherface.runtime import Session
 
 _SHOWN_MISSING = 5
@@ -54,6 +54,12 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Evaluate these prediction files in place of a model.")
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another detector's prediction files: by how much AP differs, and how far by chance."
+        ),
+    ] = None,
     save_predictions: Annotated[
         Path | None, typer.Option(help="Folder to write prediction files to.")
     ] = None,
@@ -74,7 +80,7 @@ def evaluate(
 ) -> None:
     """AP Easy, Medium and Hard by the official protocol; on other labels COCO's AP and the landmarks' error."""
     from featherface.evaluate.evaluation import evaluate_all
-    from featherface.evaluate.predictions import other_files, read_predictions, write_predictions
+    from featherface.evaluate.predictions import write_predictions
     from featherface.evaluate.run import every_nth, to_predictions
 
     _check_options(context, data / split, predictions, report, curves)
@@ -85,16 +91,17 @@ def evaluate(
     everything = _load(data, split, format)
     pictures = every_nth(everything, limit)
     _check_subsets(others, pictures, curves)
-    missing: list[str] = []
+    other = _read(against, pictures, everything) if against is not None else None
+    files = None
     found: list[Detections] | None = None
     if predictions is not None:
         who, named = str(predictions), f"predictions of {predictions}"
-        rows, missing = read_predictions(predictions, pictures.truths, everything.known)
+        files = _read(predictions, pictures, everything)
+        rows = files.rows
         _check_saved(save_predictions, rows)
-        strangers = other_files(predictions, everything.known)
     else:
         assert how is not None and session is not None
-        who, named, strangers = model, how.describe(), []
+        who, named = model, how.describe()
         _check_saved(save_predictions, {(t.event, t.name) for t in pictures.truths})
         found = _detect(session, pictures, how, workers)
         rows = to_predictions(found, pictures.truths)
@@ -103,19 +110,16 @@ def evaluate(
             for (event, name), detections in rows.items():
                 write_predictions(save_predictions, event, name, detections)
     with bar("evaluating", len(pictures.truths)) as advance:
-        measured = evaluate_all(pictures, rows, found, advance)
+        measured = evaluate_all(pictures, rows, found, advance, other.rows if other else None)
 
     counts = " / ".join(f"{count:,}" for count in measured.result.faces.values())
     typer.echo(f"{pictures.name}: {len(pictures.truths):,} pictures, faces {counts}")
     typer.echo(named)
-    for name in missing[:_SHOWN_MISSING]:
-        typer.echo(f"no predictions for {name}: counts as no detections", err=True)
-    if missing:
-        typer.echo(f"{len(missing):,} pictures without a prediction file", err=True)
-    for path in strangers[:_SHOWN_MISSING]:
-        typer.echo(f"{path}: a text file of no picture of this set; not evaluated", err=True)
-    if strangers:
-        typer.echo(f"{len(strangers):,} text files of no picture of this set", err=True)
+    for given in (files, other):
+        if given is not None:
+            _say_what_is_not_there(given)
+    if against is not None:
+        typer.echo(f"beside predictions of {against}")
     for line in measured.lines():
         typer.echo(line)
     if json is not None:
@@ -124,17 +128,45 @@ def evaluate(
             "settings": dataclasses.asdict(how) if how else None,
             "model": model if how else None,
             "predictions": str(predictions) if predictions is not None else None,
-            "without_predictions": missing,
+            "without_predictions": files.missing if files else [],
+            "other_predictions": str(against) if against is not None else None,
         }
         with writing(json):
             write_text(json, json_module.dumps(run | measured.to_dict(), indent=1) + "\n")
     if report is not None:
         facts = {"detector": who, "protocol": named if how else "not known: prediction files"}
-        if missing:
+        if files is not None and files.missing:
             facts["without prediction files"] = (
-                f"{len(missing):,} pictures, which count as without detections"
+                f"{len(files.missing):,} pictures, which count as without detections"
             )
         _report(report / "index.html", f"Evaluation of {who}", facts, measured, others)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Files:
+    """A detector's prediction files."""
+
+    rows: dict[tuple[str, str], Rows]
+    missing: list[str]
+    strangers: list[Path]
+
+
+def _read(folder: Path, pictures: EvaluationSet, everything: EvaluationSet) -> _Files:
+    from featherface.evaluate.predictions import other_files, read_predictions
+
+    rows, missing = read_predictions(folder, pictures.truths, everything.known)
+    return _Files(rows, missing, other_files(folder, everything.known))
+
+
+def _say_what_is_not_there(files: _Files) -> None:
+    for name in files.missing[:_SHOWN_MISSING]:
+        typer.echo(f"no predictions for {name}: counts as no detections", err=True)
+    if files.missing:
+        typer.echo(f"{len(files.missing):,} pictures without a prediction file", err=True)
+    for path in files.strangers[:_SHOWN_MISSING]:
+        typer.echo(f"{path}: a text file of no picture of this set; not evaluated", err=True)
+    if files.strangers:
+        typer.echo(f"{len(files.strangers):,} text files of no picture of this set", err=True)
 
 
 def _check_options(

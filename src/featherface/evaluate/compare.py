@@ -5,14 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from featherface.detections import Detections
+from featherface.evaluate.chance import Difference, differences
 from featherface.evaluate.run import EvaluationSet, each_picture, to_predictions
-from featherface.evaluate.wider import evaluate
+from featherface.evaluate.wider import Matches, match_all, result_of
 from featherface.images import Image, read_image, resize
 
 _BLOCK = 3
@@ -59,6 +60,8 @@ class Compared:
     network_ms: Spread
     whole_ms: Spread
     """From the picture in memory to its faces of score FOUND and more."""
+    against_first: dict[str, Difference] = field(default_factory=dict)
+    """AP less that of the first detector, by subset; empty for that one itself."""
 
 
 def compare(
@@ -71,24 +74,32 @@ def compare(
     """AP of every candidate on `pictures` (`progress` after each), and its latency on `photo`."""
     network = time_in_turns([c.prepare(photo) for c in candidates], repeats)
     whole = time_in_turns([_bound(c, photo) for c in candidates], repeats)
-    aps = [average_precision(c, pictures, progress) for c in candidates]
+    met = [_meet(c, pictures, progress) for c in candidates]
+    aps = [result_of(matches, pictures.truths).curves for matches in met]
+    against = [{}, *(differences(matches, met[0], pictures.truths) for matches in met[1:])]
     return [
-        Compared(c.name, ap, c.parameters, c.multiply_adds, c.file.stat().st_size, n, w)
-        for c, ap, n, w in zip(candidates, aps, network, whole, strict=True)
+        Compared(
+            c.name,
+            {subset: curve.known_ap for subset, curve in ap.items()},
+            c.parameters,
+            c.multiply_adds,
+            c.file.stat().st_size,
+            n,
+            w,
+            less,
+        )
+        for c, ap, n, w, less in zip(candidates, aps, network, whole, against, strict=True)
     ]
 
 
-def average_precision(
-    candidate: Candidate, pictures: EvaluationSet, progress: Callable[[], None] = lambda: None
-) -> dict[str, float]:
-    """AP per subset at the pictures' original size; NaN where no face counts."""
+def _meet(candidate: Candidate, pictures: EvaluationSet, progress: Callable[[], None]) -> list[Matches]:
+    """How what a candidate finds at the pictures' original size meets their faces."""
 
     def look(path: Path) -> Detections:
         return candidate.detect(read_image(path), EVALUATED)
 
     found = each_picture(look, pictures.paths, progress=progress)
-    result = evaluate(to_predictions(found, pictures.truths), pictures.truths)
-    return {subset: curve.known_ap for subset, curve in result.curves.items()}
+    return match_all(to_predictions(found, pictures.truths), pictures.truths)
 
 
 def time_in_turns(functions: Sequence[Callable[[], object]], repeats: int) -> list[Spread]:

@@ -49,6 +49,23 @@ def print_table(results: Sequence[Compared], title: str) -> None:
     table = Table(*HEADER, title=title)
     for row in table_rows(results):
         table.add_row(*row)
+    _print_whole(table)
+    if results[1:]:
+        _print_whole(_against(results))
+
+
+def _against(results: Sequence[Compared]) -> Table:
+    """AP less the first detector's, with the interval that pictures drawn anew give."""
+    first, *others = results
+    table = Table("detector", *(subset.title() for subset in first.ap), title=f"AP less that of {first.name}")
+    table.caption = "in brackets: the middle 95% when the pictures are drawn anew"
+    for r in others:
+        found = (r.against_first.get(subset) for subset in first.ap)
+        table.add_row(r.name, *("-" if difference is None else str(difference) for difference in found))
+    return table
+
+
+def _print_whole(table: Table) -> None:
     console = Console()
     wide = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
     Console(width=max(console.width, wide)).print(table)

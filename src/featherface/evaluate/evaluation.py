@@ -10,11 +10,12 @@ from typing import Any
 
 from featherface.detections import Detections
 from featherface.evaluate.beyond import Beyond, look_beyond, to_dict
+from featherface.evaluate.chance import Difference, differences, in_words
 from featherface.evaluate.coco import CocoResult, coco_ap
 from featherface.evaluate.labelled import SUBSET
 from featherface.evaluate.landmarks import LandmarkError, landmark_error
 from featherface.evaluate.run import EvaluationSet
-from featherface.evaluate.wider import Predictions, WiderResult, evaluate, percent
+from featherface.evaluate.wider import Predictions, WiderResult, match_all, percent, result_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,8 @@ class Evaluation:
     """On labels of a general format."""
     landmarks: LandmarkError | None
     """On the same, when a model was run: prediction files have no landmarks."""
+    against: dict[str, Difference] | None
+    """AP less that of other predictions, when there are any."""
 
     def lines(self) -> list[str]:
         """For people, AP in percent."""
@@ -40,6 +43,11 @@ class Evaluation:
             *(f"    {p.name:12} AP {percent(p.ap, 2):>5}  {p.faces:6,} faces" for p in self.beyond.by_height),
             f"found at one false alarm in ten pictures (score {threshold:.3f}): {few}",
             *([_landmark_line(self.landmarks)] if self.landmarks and self.landmarks.labelled else []),
+            *(
+                [f"AP less the other's (pictures drawn anew: 95%)  {in_words(self.against)}"]
+                if self.against
+                else []
+            ),
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,6 +59,7 @@ class Evaluation:
             "ap": {s: c.ap if c.faces else None for s, c in self.result.curves.items()},
             "coco": _plain(self.coco),
             "landmarks": _plain(self.landmarks),
+            "against": {s: dataclasses.asdict(d) for s, d in self.against.items()} if self.against else None,
             **to_dict(self.beyond),
         }
 
@@ -60,10 +69,15 @@ def evaluate_all(
     predictions: Predictions,
     detections: Sequence[Detections] | None = None,
     progress: Callable[[], None] = lambda: None,
+    other: Predictions | None = None,
 ) -> Evaluation:
-    """Measure predictions; `detections`, one per picture, are what they came from, with landmarks."""
+    """Measure predictions; `detections`, one per picture, are what they came from, with landmarks.
+
+    `other` predictions of the same pictures are what they are compared with.
+    """
     truths = pictures.truths
-    result = evaluate(predictions, truths, progress)
+    matches = match_all(predictions, truths, progress)
+    result = result_of(matches, truths)
     labelled = SUBSET in result.curves
     return Evaluation(
         pictures,
@@ -71,6 +85,7 @@ def evaluate_all(
         look_beyond(predictions, truths),
         coco_ap(predictions, truths, SUBSET) if labelled else None,
         landmark_error(detections, truths, SUBSET) if labelled and detections is not None else None,
+        differences(matches, match_all(other, truths), truths) if other is not None else None,
     )
 
 

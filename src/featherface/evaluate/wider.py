@@ -75,7 +75,11 @@ def evaluate(
     predictions: Predictions, truths: Sequence[ImageTruth], progress: Callable[[], None] = lambda: None
 ) -> WiderResult:
     """AP of predictions for these pictures; one without predictions counts as no detections."""
-    matches = match_all(predictions, truths, progress)
+    return result_of(match_all(predictions, truths, progress), truths)
+
+
+def result_of(matches: Sequence[Matches], truths: Sequence[ImageTruth]) -> WiderResult:
+    """AP of detections that have met their faces."""
     subsets = truths[0].counted if truths else SUBSETS
     official = is_official(truths)
     curves = {s: curve(matches, [t.counted[s] for t in truths], official) for s in subsets}
@@ -111,14 +115,19 @@ def curve(matches: Sequence[Matches], counted: Sequence[NDArray[np.bool_]], offi
     proposed, right = [np.zeros(0)], [np.zeros(0)]
     for match, mask in zip(matches, counted, strict=True):
         if len(mask) or not official:
-            counts = np.append(mask, True)[match.face]  # -1, on no face, is the last: it counts
-            proposed.append(match.scores[counts])
-            right.append(match.scores[counts & match.first])
+            for scores, some in zip((proposed, right), counted_scores(match, mask), strict=True):
+                scores.append(some)
     faces = sum(int(mask.sum()) for mask in counted)
-    proposals, hits = _count_above(np.concatenate(proposed)), _count_above(np.concatenate(right))
+    proposals, hits = count_above(np.concatenate(proposed)), count_above(np.concatenate(right))
     precision = np.divide(hits, proposals, out=np.zeros(THRESHOLDS), where=proposals > 0)
     recall = hits / max(faces, 1)
     return Curve(faces, precision, recall, average_precision(precision, recall))
+
+
+def counted_scores(match: Matches, mask: NDArray[np.bool_]) -> tuple[_Floats, _Floats]:
+    """Scores of one picture's detections that count when these faces do, and of those that find a face."""
+    counts = np.append(mask, True)[match.face]  # -1, on no face, is the last: it counts
+    return match.scores[counts], match.scores[counts & match.first]
 
 
 def average_precision(precision: _Floats, recall: _Floats) -> float:
@@ -136,7 +145,7 @@ def _first(face: NDArray[np.int64]) -> NDArray[np.bool_]:
     return first & (face >= 0)
 
 
-def _count_above(scores: _Floats) -> NDArray[np.int64]:
+def count_above(scores: _Floats) -> NDArray[np.int64]:
     """How many scores are at least each threshold 0.999, 0.998, ..., 0."""
     thresholds = 1 - (np.arange(THRESHOLDS) + 1) / THRESHOLDS
     return np.searchsorted(np.sort(-scores), -thresholds, side="right")
