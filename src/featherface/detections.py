@@ -13,6 +13,9 @@ from featherface.errors import FeatherFaceError
 
 _Array = NDArray[np.float32]
 
+LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+"""The five points in their order; left and right as seen in the picture."""
+
 
 @dataclass(frozen=True, eq=False)
 class Detections:
@@ -23,7 +26,7 @@ class Detections:
     scores: _Array
     """(N,) in [0, 1]."""
     landmarks: _Array
-    """(N, 5, 2): left eye, right eye, nose, left and right mouth corner, as seen in the picture."""
+    """(N, 5, 2), in the order of LANDMARKS."""
     width: int
     height: int
 

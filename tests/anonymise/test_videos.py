@@ -14,6 +14,7 @@ import numpy as np
 from clips import COVER, WORDS, add_streams, probe, run, write_clip
 
 import featherface.video as video_module
+from featherface.errors import ConfigError
 
 OPTIONS = ("--every", "10", "-q")
 
@@ -62,6 +63,14 @@ def test_one_that_changes_between_the_passes_is_one_line_and_no_file(
     assert len(result.output.splitlines()) == 1 and str(clip) in result.output, result.output
     assert ("changed while it was read" in result.output) is clip.exists()
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["other.mp4"]
+
+
+@pytest.mark.parametrize("option", ["--bridge", "--margin"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1"])
+def test_seconds_that_are_none_are_refused(clip, tmp_path, option, seconds):
+    result = run("anonymise", clip, "--save", tmp_path / "out", option, seconds)
+    assert result.exit_code == 1 and isinstance(result.exception, ConfigError)
+    assert "--bridge and --margin seconds" in str(result.exception) and not (tmp_path / "out").exists()
 
 
 def test_a_result_of_other_frames_cannot_be_checked(clip, images, tmp_path, monkeypatch):

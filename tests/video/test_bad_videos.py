@@ -70,6 +70,7 @@ def colours_of_no_use(folder, images):
         (lambda folder, images: folder / "missing.mp4", "no such file"),
         (lambda folder, images: folder, "no pictures"),
         (lambda folder, images: 77, "camera 77: cannot be opened"),
+        (lambda folder, images: "²", "no such file"),  # a digit to Python, but no number
         (lambda folder, images: "rtsp://127.0.0.1:1/x", "refused"),
     ],
 )
@@ -100,6 +101,7 @@ def test_bad_options(clip, options, reason, monkeypatch):
     result = run("video", clip, "-q", *options)
     assert result.exit_code != 0 and isinstance(result.exception, FeatherFaceError)
     assert reason in str(result.exception)
+    assert "partial file" not in str(result.exception), "nothing was begun"
 
 
 def test_the_input_is_not_overwritten(clip):

@@ -28,11 +28,11 @@ from featherface.annotations.files import (
 from featherface.annotations.sizes import with_sizes
 from featherface.annotations.types import Annotation, faces_of
 from featherface.atomic import write_text
+from featherface.detections import LANDMARKS
 from featherface.errors import DataError
 
-_POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-_KEYPOINTS = 3 * len(_POINTS)
-_OURS = list(range(len(_POINTS)))
+_KEYPOINTS = 3 * len(LANDMARKS)
+_OURS = list(range(len(LANDMARKS)))
 
 
 def read_coco(path: Path, report: Report = stop) -> list[Annotation]:
@@ -65,7 +65,7 @@ def write_coco(annotations: Sequence[Annotation], target: Path) -> None:
         images.append({"id": number, "file_name": name, "width": width, "height": height})
         for face in range(len(annotation)):
             faces.append({"id": len(faces) + 1, "image_id": number, **_face(annotation, face)})
-    category = {"id": 1, "name": FACE, "keypoints": list(_POINTS), "skeleton": []}
+    category = {"id": 1, "name": FACE, "keypoints": list(LANDMARKS), "skeleton": []}
     content = {"images": images, "annotations": faces, "categories": [category]}
     write_text(target, json.dumps(content, ensure_ascii=False) + "\n")
 
@@ -80,7 +80,7 @@ def _face(annotation: Annotation, face: int) -> dict[str, Any]:
         "area": round((x2 - x1) * (y2 - y1), 3),
         "iscrowd": int(annotation.ignored[face]),
         "keypoints": [v for point in points for v in point] if known else [0] * _KEYPOINTS,
-        "num_keypoints": len(_POINTS) if known else 0,
+        "num_keypoints": len(LANDMARKS) if known else 0,
     }
 
 
@@ -127,18 +127,18 @@ def _orders(path: Path, categories: list[dict[str, Any]]) -> dict[Any, list[int]
     orders = {}
     for category in categories:
         named = category.get("keypoints") or []
-        if isinstance(named, list) and len(named) == len(_POINTS):
+        if isinstance(named, list) and len(named) == len(LANDMARKS):
             points = [_point(str(name)) for name in named]
-            if set(points) != set(_POINTS):
-                raise DataError(f"{path}: keypoints {', '.join(map(str, named))}: not {', '.join(_POINTS)}")
-            orders[category["id"]] = [points.index(point) for point in _POINTS]
+            if set(points) != set(LANDMARKS):
+                raise DataError(f"{path}: keypoints {', '.join(map(str, named))}: not {', '.join(LANDMARKS)}")
+            orders[category["id"]] = [points.index(point) for point in LANDMARKS]
     return orders
 
 
 def _point(name: str) -> str:
     """What we call a keypoint of this name, such as `mouth_left` or `nose tip`."""
     words = set(re.split(r"[^a-z]+", name.lower()))
-    return next((point for point in _POINTS if set(point.split("_")) <= words), name)
+    return next((point for point in LANDMARKS if set(point.split("_")) <= words), name)
 
 
 def _annotation(

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +35,6 @@ class Job:
 
     detector: Detector
     style: Style
-    save: Path
     overwrite: bool
     keep_metadata: bool
     check: bool
@@ -132,8 +132,8 @@ def anonymise(
 
     if method == "image" and image is None:
         raise ConfigError("--method image: needs --image FILE, the picture that covers the faces")
-    if every < 1 or bridge < 0 or margin < 0:
-        raise ConfigError("--every must be at least 1; --bridge and --margin at least 0")
+    if every < 1 or not all(isfinite(seconds) and seconds >= 0 for seconds in (bridge, margin)):
+        raise ConfigError("--every must be at least 1; --bridge and --margin seconds, at least 0")
     cover = load_cover(image) if image is not None else None
     style = Style(
         "image" if image is not None else method,  # type: ignore[arg-type]  # Style checks the names
@@ -149,9 +149,7 @@ def anonymise(
         originals.append(image)
     refuse_overwriting({"--json": json}, [*originals, *results, model])
     detector = Detector(model, THRESHOLD if score_threshold is None else score_threshold, threads=threads)
-    job = Job(
-        detector, style, save, overwrite, keep_metadata, check, every, bridge, margin, quiet, model, threads
-    )
+    job = Job(detector, style, overwrite, keep_metadata, check, every, bridge, margin, quiet, model, threads)
     outcomes: list[Outcome] = []
     try:
         with tidy_when_stopped():

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from featherface.cli.inputs import Input
     from featherface.video import Frame
 
-_AHEAD = 4
 T = TypeVar("T")
 
 
@@ -52,19 +51,19 @@ def _find(
     job: Job, path: str
 ) -> tuple[list[tuple[NDArray[np.float32], NDArray[np.int64]]], list[int], float]:
     """Boxes and track ids of every frame, their time stamps, and the rate; only these are kept between the passes."""
+    from featherface.cli.media import detectors
     from featherface.cli.progress import frames_bar
-    from featherface.cli.video import detectors, follow
-    from featherface.video import ahead, open_video
+    from featherface.video import ahead, open_video, tracked_frames
 
     with open_video(path) as reader, frames_bar("finding", reader.source.frames, job.quiet) as advance:
         found, times = [], []
-        with ahead(reader.frames(), _AHEAD) as upcoming:
+        with ahead(reader.frames()) as upcoming:
             # Whatever is hidden starts a track, which lasts for as long as it may be bridged.
             start, lost = job.detector.score_threshold, max(1.0, job.bridge)
             # Not mirrored as a photo is, which would take twice as long: the tracks bridge what one look misses.
             detect, at_once = detectors(reader, job.model, start, job.threads)
-            for frame, tracked in follow(
-                upcoming, reader, detect, job.every, at_once, start=start, lost=lost
+            for frame, tracked in tracked_frames(
+                upcoming, reader.source, detect, job.every, at_once=at_once, start=start, lost=lost
             ):
                 found.append((tracked.found.boxes, tracked.ids))
                 times.append(frame.pts)
@@ -84,7 +83,7 @@ def _hide(job: Job, path: str, target: Path, hidden: list[NDArray[np.float32]], 
         open_video(path) as reader,
         frames_bar("hiding", len(hidden), job.quiet) as advance,
         open_writer(target, reader, keep_metadata=job.keep_metadata) as writer,
-        ahead(reader.frames(writer.copy), _AHEAD) as upcoming,
+        ahead(reader.frames(writer.copy)) as upcoming,
     ):
         for frame, (boxes, time) in _paired(upcoming, list(zip(hidden, times, strict=True)), changed):
             if frame.pts != time:
@@ -103,7 +102,7 @@ def _check(job: Job, target: Path, hidden: list[NDArray[np.float32]]) -> tuple[l
     with (
         open_video(str(target)) as reader,
         frames_bar("checking", len(hidden), job.quiet) as advance,
-        ahead(reader.frames(), _AHEAD) as upcoming,
+        ahead(reader.frames()) as upcoming,
     ):
         lost = (
             f"{target}: holds other frames than {len(hidden)} that were written, so that it cannot be checked"

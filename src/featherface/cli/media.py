@@ -1,8 +1,10 @@
-"""Which inputs are videos, whether the extra that reads them is there, and what file each input becomes."""
+"""Which inputs are videos, whether the extra that reads them is there, what finds their faces, and what file each
+input becomes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,8 @@ from featherface.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from featherface.cli.inputs import Input
+    from featherface.detections import Detections
+    from featherface.video import Frame, VideoReader
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -40,6 +44,24 @@ def need_video() -> None:
     for package, module in (("PyAV", "av"), ("trackers", "trackers")):
         if find_spec(module) is None:
             raise MissingExtraError(package, "video")
+
+
+def detectors(
+    reader: VideoReader,
+    model: str,
+    score_threshold: float,
+    threads: int | None = None,
+    long_side: int | None = None,
+) -> tuple[Callable[[Frame], Detections], int]:
+    """What finds the faces of a frame, and from how many threads it is best called."""
+    from featherface.detector import Detector
+    from featherface.video import Detectors, shared_out
+
+    width, height = reader.source.width, reader.source.height
+    scale = 1.0 if long_side is None else long_side / max(width, height)
+    at_once, each = shared_out(round(width * height * scale * scale), threads)
+    several = Detectors(lambda: Detector(model, score_threshold, threads=each))
+    return partial(several.detect, long_side=long_side), at_once
 
 
 def targets(save: Path, inputs: Sequence[Input]) -> list[Path]:

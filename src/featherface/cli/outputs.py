@@ -13,11 +13,10 @@ from typing import Any
 
 from featherface.atomic import write_bytes, write_text
 from featherface.cli.targets import writing
-from featherface.detections import Detections
+from featherface.detections import LANDMARKS, Detections
 from featherface.images import Image, encode_image
 
 _WRITABLE = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-_POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 _TABLE_FACES = 40
 
 
@@ -71,7 +70,7 @@ def write_csv(target: str, results: Sequence[Result]) -> None:
     """One row a face."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    points = [f"{point}_{axis}" for point in _POINTS for axis in "xy"]
+    points = [f"{point}_{axis}" for point in LANDMARKS for axis in "xy"]
     writer.writerow(["path", "face", "score", "x1", "y1", "x2", "y2", *points])
     for result in results:
         for i, face in enumerate(result.found.to_dict() if result.found else [], 1):
@@ -103,7 +102,7 @@ def write_coco(target: str, results: Sequence[Result]) -> None:
                     "num_keypoints": 5,
                 }
             )
-    category = {"id": 1, "name": "face", "keypoints": list(_POINTS), "skeleton": []}
+    category = {"id": 1, "name": "face", "keypoints": list(LANDMARKS), "skeleton": []}
     content = {"images": images, "annotations": annotations, "categories": [category]}
     _write(target, json.dumps(content, ensure_ascii=False) + "\n")
 

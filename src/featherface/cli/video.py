@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +13,9 @@ import typer
 from featherface.errors import ConfigError, FeatherFaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from featherface.detections import Detections
-    from featherface.video import Frame, Tracked, VideoReader
+    from featherface.video import Frame
 
 _OUTPUTS = "Outputs"
-_DECODE_AHEAD = 4
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +57,7 @@ def video(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
 ) -> None:
     """Find and follow the faces in a video. Time stamps, rotation and sound stay as they are."""
-    from featherface.cli.media import need_video
+    from featherface.cli.media import detectors, need_video
     from featherface.cli.targets import refuse_overwriting, tidy_when_stopped
 
     need_video()
@@ -71,7 +66,15 @@ def video(
     if show:
         need_window()
     from featherface.cli.progress import frames_bar
-    from featherface.video import Records, ahead, draw_tracked, open_video, open_writer, source_files
+    from featherface.video import (
+        Records,
+        ahead,
+        draw_tracked,
+        open_video,
+        open_writer,
+        source_files,
+        tracked_frames,
+    )
 
     refuse_overwriting({"--save": save, "--json": json, "--csv": csv}, [*source_files(source), model])
 
@@ -84,11 +87,11 @@ def video(
         total = frames or reader.source.frames
         advance = stack.enter_context(frames_bar("video", total, quiet or json == "-"))
         decoded = reader.frames(writer.copy if writer is not None else None)
-        upcoming = stack.enter_context(ahead(_limited(decoded, frames), _DECODE_AHEAD))
+        upcoming = stack.enter_context(ahead(_limited(decoded, frames)))
         gone: FeatherFaceError | None = None
         count, ids = 0, set[int]()
         try:
-            for frame, tracked in follow(upcoming, reader, detect, every, at_once):
+            for frame, tracked in tracked_frames(upcoming, reader.source, detect, every, at_once=at_once):
                 records.write(frame, tracked)
                 count += 1
                 ids.update(int(i) for i in tracked.ids if i >= 0)
@@ -115,40 +118,6 @@ def video(
         raise FeatherFaceError(f"{gone}; what came before is kept") from gone
     if not quiet and json != "-":
         typer.echo(f"{count:,} frames, {len(ids):,} tracks" + (f", saved as {save}" if save else ""))
-
-
-def detectors(
-    reader: VideoReader,
-    model: str,
-    score_threshold: float,
-    threads: int | None = None,
-    long_side: int | None = None,
-) -> tuple[Callable[[Frame], Detections], int]:
-    """What finds the faces of a frame, and from how many threads it is best called."""
-    from featherface.detector import Detector
-    from featherface.video import Detectors, shared_out
-
-    width, height = reader.source.width, reader.source.height
-    scale = 1.0 if long_side is None else long_side / max(width, height)
-    at_once, each = shared_out(round(width * height * scale * scale), threads)
-    several = Detectors(lambda: Detector(model, score_threshold, threads=each))
-    return partial(several.detect, long_side=long_side), at_once
-
-
-def follow(
-    upcoming: Iterator[Frame],
-    reader: VideoReader,
-    detect: Callable[[Frame], Detections],
-    every: int,
-    at_once: int = 1,
-    *,
-    start: float = 0.5,
-    lost: float = 1.0,
-) -> Iterator[tuple[Frame, Tracked]]:
-    """Each frame with its faces and their tracks; options as in `tracked_frames`."""
-    from featherface.video import tracked_frames
-
-    return tracked_frames(upcoming, reader.source, detect, every, at_once=at_once, start=start, lost=lost)
 
 
 def need_window() -> None:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from featherface.detections import Detections
+from featherface.detections import LANDMARKS, Detections
 from featherface.evaluate.ground_truth import ImageTruth
 from featherface.evaluate.run import to_predictions
 from featherface.evaluate.wider import match_all
 
-POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 _FAR = 0.1
 
 
@@ -41,7 +40,7 @@ def landmark_error(
 ) -> LandmarkError:
     """The error over a set; a face's best detection counts. Ground truth without landmarks has none labelled."""
     rows = to_predictions(detections, truths)
-    errors, labelled = [np.zeros((0, len(POINTS)))], 0
+    errors, labelled = [np.zeros((0, len(LANDMARKS)))], 0
     for match, found, truth in zip(match_all(rows, truths), detections, truths, strict=True):
         if truth.landmarks is None:
             continue
@@ -60,7 +59,7 @@ def landmark_error(
         mean=float("nan") if none else float(per_face.mean()),
         median=float("nan") if none else float(np.median(per_face)),
         over_a_tenth=float("nan") if none else float((per_face > _FAR).mean()),
-        by_point={} if none else {name: float(all_errors[:, i].mean()) for i, name in enumerate(POINTS)},
+        by_point={} if none else {name: float(all_errors[:, i].mean()) for i, name in enumerate(LANDMARKS)},
     )
 
 

@@ -18,7 +18,7 @@ class _End(Generic[T]):
 
 
 @contextmanager
-def ahead(items: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
+def ahead(items: Iterator[T], depth: int = 4) -> Iterator[Iterator[T]]:
     """The same items, at most `depth` of them made before they are asked for.
 
     An exception of the producer is raised where its item would have come. On leaving, the producer is stopped,

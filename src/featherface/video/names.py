@@ -13,7 +13,7 @@ from featherface.images import IMAGE_SUFFIXES
 def is_live(name: str) -> bool:
     """Whether it is a camera or a stream, which can be seen only once."""
     name = local_path(name)
-    return name.isdigit() or "://" in name
+    return name.isdecimal() or "://" in name
 
 
 def source_files(name: str) -> list[Path]:
@@ -28,7 +28,7 @@ def stills(name: str) -> list[Path] | None:
     """
     name = local_path(name)
     path = Path(name)
-    if "://" in name or name.isdigit() or path.is_file():
+    if "://" in name or name.isdecimal() or path.is_file():
         return None
     if path.is_dir():
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())

@@ -17,10 +17,10 @@ from featherface.images import Image, read_image
 from featherface.video.ends import check_end
 from featherface.video.names import camera, is_live, stills
 from featherface.video.planes import can_be_patched
+from featherface.video.rate import STILLS, frame_rate
 from featherface.video.upright import turn_of, upright
 
 _OPEN_SECONDS, _READ_SECONDS = 10.0, 15.0
-_STILL_RATE = Fraction(25)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ class _Stills(VideoReader):
     def __init__(self, name: str, paths: list[Path]) -> None:
         first = read_image(paths[0])
         height, width = first.shape[:2]
-        super().__init__(Source(name, width, height, _STILL_RATE, 1 / _STILL_RATE, len(paths)), None, None)
+        super().__init__(Source(name, width, height, STILLS, 1 / STILLS, len(paths)), None, None)
         self._paths = paths
 
     def frames(self, on_audio: Callable[[Any], None] | None = None) -> Iterator[Frame]:
@@ -135,14 +135,14 @@ def open_video(name: str) -> Iterator[VideoReader]:
         yield _Stills(name, pictures)
         return
     av.logging.set_level(None)
-    address, format = camera(int(name)) if name.isdigit() else (name, None)
+    address, format = camera(int(name)) if name.isdecimal() else (name, None)
     try:
         timeout = (_OPEN_SECONDS, _READ_SECONDS) if is_live(name) else None
         container = av.open(address, format=format, timeout=timeout)
     except av.error.EOFError as error:
         raise VideoError(f"{name}: ends before its first frame, holds no frames") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        what = f"camera {name}" if name.isdigit() else name
+        what = f"camera {name}" if name.isdecimal() else name
         raise VideoError(f"{what}: cannot be opened ({reason_of(error)})") from error
     with container:
         yield _reader(name, container)
@@ -157,20 +157,20 @@ def _reader(name: str, container: Any) -> VideoReader:
     stream.thread_type = "AUTO"
     context = stream.codec_context
     rotation, mirrored = (0, False) if is_live(name) else _turn(name)
-    rate = stream.average_rate or stream.guessed_rate or _STILL_RATE
+    live = is_live(name)
+    rate = frame_rate(name, stream, live)
     width, height = context.width, context.height
     if rotation % 180:
         width, height = height, width
-    live = is_live(name)
     colour = {key: int(getattr(context, key) or 0) for key in _COLOUR}
     aspect = stream.sample_aspect_ratio
     source = Source(
-        f"camera {name}" if name.isdigit() else name,
+        f"camera {name}" if name.isdecimal() else name,
         width,
         height,
-        Fraction(rate),
-        Fraction(stream.time_base or 1 / Fraction(rate)),
-        None if live else _declared_frames(container, stream, Fraction(rate)),
+        rate,
+        Fraction(stream.time_base or 1 / rate),
+        None if live else _declared_frames(container, stream, rate),
         rotation,
         mirrored,
         live,
@@ -226,8 +226,3 @@ def _rising(decoded: Any, last: int | None, source: Source) -> int:
     if decoded.pts is None:
         return 0 if last is None else last + step
     return int(decoded.pts) if last is None or decoded.pts > last else last + 1
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.splitlines()[0][:120].lower()

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from featherface.atomic import atomic_path
+from featherface.detections import LANDMARKS
 from featherface.errors import FeatherFaceError, reason_of
 from featherface.video.read import Frame, Source
 from featherface.video.track import Tracked
 
-_POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 _COLUMNS = ["frame", "time", "track", "score", "x1", "y1", "x2", "y2"]
 
 
@@ -61,7 +61,7 @@ class Records:
             }
             self._json.write(f'{{"video": {json.dumps(about, ensure_ascii=False)},\n"frames": [')
         if self._csv is not None:
-            self._csv.writerow(_COLUMNS + [f"{point}_{axis}" for point in _POINTS for axis in "xy"])
+            self._csv.writerow(_COLUMNS + [f"{point}_{axis}" for point in LANDMARKS for axis in "xy"])
 
     @classmethod
     @contextmanager

@@ -40,30 +40,9 @@ WRITABLE = frozenset(_CODECS)
 _NO_ROTATION = frozenset({".ts", ".m2ts", ".mts"})
 # What MP4 and MOV have fields for; anything else, such as QuickTime's make and place, needs a list of its own.
 _PLAIN_TAGS = (
-    {
-        "title",
-        "artist",
-        "album_artist",
-        "composer",
-        "album",
-        "date",
-        "comment",
-        "genre",
-        "copyright",
-        "grouping",
-    }
-    | {
-        "lyrics",
-        "description",
-        "synopsis",
-        "show",
-        "episode_id",
-        "network",
-        "keywords",
-        "location",
-        "location-eng",
-    }
-    | {"encoder", "encoded_by", "creation_time", "major_brand", "minor_version", "compatible_brands"}
+    "title artist album_artist composer album date comment genre copyright grouping lyrics description synopsis show "
+    "episode_id network keywords location location-eng encoder encoded_by creation_time major_brand minor_version "
+    "compatible_brands"
 )
 _AHEAD = 4
 
@@ -223,7 +202,7 @@ def open_writer(
         reason = " (AVI has no time stamps and no rotation)" if suffix == ".avi" else ""
         raise ConfigError(f"{path}: videos are written as {', '.join(sorted(WRITABLE))}{reason}")
     with ExitStack() as stack:
-        with _named(path):
+        with _named(path, begun=False):
             temporary = stack.enter_context(atomic_path(path))
             tags = reader.source.metadata if keep_metadata else {}
             container = av.open(str(temporary), "w", options=_muxer(suffix, tags))
@@ -252,7 +231,9 @@ def _muxer(suffix: str, tags: dict[str, str]) -> dict[str, str]:
         return {"mpegts_m2ts_mode": "1"}
     if suffix not in (".mp4", ".m4v", ".mov"):
         return {}
-    return {"movflags": "+faststart" + ("" if _PLAIN_TAGS.issuperset(tags) else "+use_metadata_tags")}
+    return {
+        "movflags": "+faststart" + ("" if set(_PLAIN_TAGS.split()).issuperset(tags) else "+use_metadata_tags")
+    }
 
 
 def _tags(tags: dict[str, str]) -> dict[str, str]:
@@ -267,11 +248,10 @@ def _close(container: Any) -> None:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """What goes wrong inside is told as a VideoError that names the file."""
+def _named(path: Path, begun: bool = True) -> Iterator[None]:
+    """What goes wrong inside is told as a VideoError that names the file; once it is begun, a part of it goes, too."""
     try:
         yield
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(
-            f"{path}: cannot be written ({reason_of(error)}); the partial file was removed"
-        ) from error
+        removed = "; the partial file was removed" if begun else ""
+        raise VideoError(f"{path}: cannot be written ({reason_of(error)}){removed}") from error
