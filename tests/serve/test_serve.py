@@ -100,9 +100,9 @@ def test_options_are_the_detectors(ask, photo):
             {"content": b"{", "headers": {"content-type": "application/json"}}, 400, "not JSON", id="JSON"
         ),
         pytest.param(
-            {"content": b"[" * 100_000, "headers": {"content-type": "application/json"}},
+            {"content": b"[" * 100, "headers": {"content-type": "application/json"}},
             400,
-            "nested too deeply",
+            "not JSON",
             id="JSON without an end",
         ),
         pytest.param({"json": "text"}, 400, "expected a list", id="JSON of another shape"),

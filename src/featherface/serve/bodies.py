@@ -20,6 +20,9 @@ from featherface.image_headers import declared_size, is_truncated
 from featherface.serve.problems import RequestError
 from featherface.serve.settings import Settings
 
+_BESIDE = 64
+"""Fields of a form, or signs of JSON, beside the pictures: some clients send more than is asked for."""
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -39,7 +42,7 @@ async def read_uploads(request: Request, settings: Settings, count: Callable[[in
     if kind == "multipart/form-data":
         uploads = await _from_form(request, body, settings)
     elif kind == "application/json":
-        uploads = _from_json(body)
+        uploads = _from_json(body, settings)
     elif kind in ("", "application/octet-stream") or kind.startswith("image/"):
         uploads = [Upload("picture", body)]
     else:
@@ -108,8 +111,17 @@ def _printable(name: str | None) -> str:
     return "".join("\ufffd" if unicodedata.category(letter) in bad else letter for letter in name or "")
 
 
-def _from_json(body: bytes) -> list[Upload]:
+def _from_json(body: bytes, settings: Settings) -> list[Upload]:
     """A list of base64 texts, or {"images": that list}."""
+    # Every value but the first follows one of these signs. Millions of them are parsed in one go, for seconds in which
+    # nothing else is answered, into objects of many times their size. A picture takes two: one parts it from the next,
+    # one is in a data: URL, and base64 has none.
+    signs, most = sum(map(body.count, (b"{", b"[", b","))), 2 * settings.max_images + _BESIDE
+    if signs > most:
+        message = (
+            f"{signs:,} times {{, [ or , in the JSON; at most {most:,}, for {settings.max_images} pictures"
+        )
+        raise RequestError(413, message)
     try:
         values = json.loads(body)
     except RecursionError as error:
