@@ -7,12 +7,14 @@ import base64
 import binascii
 import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from featherface.errors import ImageError
@@ -22,6 +24,10 @@ from featherface.serve.settings import Settings
 
 _BESIDE = 64
 """Fields of a form, or signs of JSON, beside the pictures: some clients send more than is asked for."""
+_BLANKS = 64
+"""Behind a delimiter of a form, where hardly anybody has any."""
+_NO_FORM = (MultiPartException, FormParserError, UnicodeError)
+"""What a form can be to blame for: the last by its charset, in which the parser reads names."""
 
 
 @dataclass(frozen=True)
@@ -91,18 +97,41 @@ async def _read_body(request: Request, settings: Settings, count: Callable[[int]
     return bytes(body)
 
 
-async def _from_form(request: Request, body: bytes, settings: Settings) -> list[Upload]:
-    async def replay() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+class _InMemory(MultiPartParser):
+    """Files of a form stay in memory, which the body's limit bounds: what is sent here is written to no disk."""
 
+    spool_max_size = 0
+    """Bytes from which on a file is: none."""
+
+
+async def _from_form(request: Request, body: bytes, settings: Settings) -> list[Upload]:
+    async def whole() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    most = settings.max_images + _BESIDE
+    _check_delimiters(request, body, most)
     try:
-        form = await Request(request.scope, replay).form(max_files=settings.max_images + 1, max_fields=64)
-    except Exception as error:  # the parser raises several kinds
+        form = await _InMemory(request.headers, whole(), max_files=most, max_fields=_BESIDE).parse()
+    except _NO_FORM as error:
         raise RequestError(400, "the multipart body cannot be read") from error
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     uploads = [Upload(_printable(file.filename) or "picture", await file.read()) for file in files]
     await form.close()
     return uploads
+
+
+def _check_delimiters(request: Request, body: bytes, most: int) -> None:
+    """RequestError for what would keep the parser, and so every other answer, for seconds.
+
+    It goes from delimiter to delimiter in no time, but from byte to byte at each of them and in the blanks behind it.
+    """
+    _, options = parse_options_header(request.headers["content-type"])
+    delimiter = b"\r\n--" + options.get(b"boundary", b"")
+    parts = body.split(delimiter, most + 1)[1:]
+    if len(parts) > most:
+        raise RequestError(413, f"more than {most} parts in the multipart body")
+    if any(len(part) > _BLANKS and not part[:_BLANKS].strip(b" \t") for part in parts):
+        raise RequestError(400, f"{_BLANKS} blanks or more behind a delimiter of the multipart body")
 
 
 def _printable(name: str | None) -> str:
