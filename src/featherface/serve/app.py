@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -18,7 +17,7 @@ from featherface.serve.connections import TRAFFIC, Ending
 from featherface.serve.problems import RequestError, install
 from featherface.serve.queries import Hiding, Options
 from featherface.serve.sending import Weigh
-from featherface.serve.service import Anonymise, Service
+from featherface.serve.service import Anonymise, Service, together
 from featherface.serve.settings import Settings
 from featherface.serve.token import guard
 from featherface.serve.watch import Watch
@@ -68,11 +67,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         """Faces of one or several pictures: boxes, scores and landmarks in pixels of the picture as seen."""
         options.factors()
         async with service.pictures(request) as uploads:
-            if len(uploads) == 1:
-                images = [await service.work(service.look, uploads[0], options)]
-            else:
-                looks = (service.work(service.look_or_say, upload, options) for upload in uploads)
-                images = list(await asyncio.gather(*looks))
+            look = service.look if len(uploads) == 1 else service.look_or_say
+            images = await together(service.work(look, upload, options) for upload in uploads)
         if all(image["error"] for image in images):
             raise RequestError(422, "; ".join(image["error"] for image in images))
         return JSONResponse({"model": service.session.spec.name, "images": images})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -166,3 +166,17 @@ class Service:
             message = f"{cost.total:,} pixels in all sizes, mirrored and in tiles; at most {most_passes:,}"
             raise RequestError(413, f"{name}: {message}")
         return cost
+
+
+async def together(works: Iterable[Awaitable[T]]) -> list[T]:
+    """What each of them gives. When one fails, its error, but after the last has ended.
+
+    Until then the request has its place and its bytes, because its other pictures are still at work.
+    """
+    results = await asyncio.gather(*works, return_exceptions=True)
+    done: list[T] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        done.append(result)
+    return done
