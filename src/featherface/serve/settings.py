@@ -13,6 +13,8 @@ from featherface.errors import ConfigError
 # The largest picture, mirrored and at a second size; or a smaller one with much more.
 _PASSES = 4
 _BODIES = 10
+_FOREVER = 1_000_000
+"""Seconds, eleven days: no system's locks and clocks fail to wait that long, as some do from seven weeks on."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Settings:
         for name in ("max_bytes", "max_pixels", "max_images", "max_requests", "max_connections", "timeout"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} = {getattr(self, name)}: must be over 0")
+        if not self.timeout <= _FOREVER:  # neither is NaN
+            raise ConfigError(f"timeout = {self.timeout}: must be a number of at most {_FOREVER:,}")
         if self.pixels_at_once and self.pixels_at_once < self.max_pixels:
             message = f"must be 0 or at least max_pixels = {self.max_pixels}"
             raise ConfigError(f"pixels_at_once = {self.pixels_at_once}: {message}")
