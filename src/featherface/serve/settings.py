@@ -83,10 +83,12 @@ class Settings:
         return math.ceil(3 * self.timeout) + 5
 
     def to_json(self) -> str:
-        """For the environment of worker processes."""
-        return json.dumps(dataclasses.asdict(self))
+        """For the environment of worker processes; without the token, because an environment is no place for it."""
+        values = dataclasses.asdict(self)
+        del values["token"]
+        return json.dumps(values)
 
     @staticmethod
-    def from_json(text: str) -> Settings:
+    def from_json(text: str, token: str | None) -> Settings:
         """The inverse of `to_json`."""
-        return Settings(**json.loads(text))
+        return Settings(**json.loads(text), token=token)
