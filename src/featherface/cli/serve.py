@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,6 +63,7 @@ def serve(
 
         from featherface.serve.connections import PatientProtocol
         from featherface.serve.settings import Settings
+        from featherface.serve.shared import common_folder
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve") from error
     settings = Settings(
@@ -78,21 +80,22 @@ def serve(
     open_session(find_model(model), threads=1)  # what is wrong with it is said before anything listens
     _check_free(host, port)
     app = partial(application, settings) if workers == 1 else _application_of_workers(settings, token_file)
-    typer.echo(f"listening on http://{host}:{port}", err=True)
-    uvicorn.run(
-        app,
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        access_log=False,
-        log_config=_LOGGING,
-        http=PatientProtocol,
-        limit_concurrency=settings.max_connections + 1,  # it turns the one away that reaches it
-        timeout_graceful_shutdown=settings.longest,
-        timeout_keep_alive=min(_IDLE, math.ceil(timeout)),
-        h11_max_incomplete_event_size=64 * 1024,
-    )
+    with nullcontext() if workers == 1 else common_folder():
+        typer.echo(f"listening on http://{host}:{port}", err=True)
+        uvicorn.run(
+            app,
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            access_log=False,
+            log_config=_LOGGING,
+            http=PatientProtocol,
+            limit_concurrency=settings.max_connections + 1,  # it turns the one away that reaches it
+            timeout_graceful_shutdown=settings.longest,
+            timeout_keep_alive=min(_IDLE, math.ceil(timeout)),
+            h11_max_incomplete_event_size=64 * 1024,
+        )
 
 
 def application(settings: Settings | None = None) -> FastAPI:

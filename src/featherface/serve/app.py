@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from featherface import __version__
 from featherface.serve import schema
@@ -30,7 +30,8 @@ def create_app(settings: Settings, anonymise: Anonymise) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        yield {TRAFFIC: service.traffic}  # the server's state, which its connections see
+        async with service.metrics.kept():
+            yield {TRAFFIC: service.traffic}  # the server's state, which its connections see
         # The server has waited for what was in hand; what is left ends by itself, within one run of the network.
         service.pool.shutdown(wait=False, cancel_futures=True)
 
@@ -129,5 +130,5 @@ def _add_states(app: FastAPI, service: Service) -> None:
 
     @app.get("/metrics", response_class=Response, responses=schema.METRICS)
     async def metrics() -> Response:
-        """For Prometheus."""
-        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        """For Prometheus; of all worker processes together, whichever answers."""
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

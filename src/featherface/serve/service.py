@@ -45,10 +45,10 @@ class Service:
         # What was given up, but is still in a run of the network.
         self.late: set[Future[Any]] = set()
         self.metrics = Metrics()
-        self.metrics.in_hand.set_function(lambda: self.in_hand)
-        self.metrics.body_bytes.set_function(lambda: self.traffic.bodies)
-        self.metrics.answer_bytes.set_function(lambda: self.traffic.answers)
-        self.metrics.late.set_function(lambda: len(self.late))
+        self.metrics.follow(self.metrics.in_hand, lambda: self.in_hand)
+        self.metrics.follow(self.metrics.body_bytes, lambda: self.traffic.bodies)
+        self.metrics.follow(self.metrics.answer_bytes, lambda: self.traffic.answers)
+        self.metrics.follow(self.metrics.late, lambda: len(self.late))
 
     @property
     def is_full(self) -> bool:
