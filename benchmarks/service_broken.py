@@ -14,7 +14,7 @@ import httpx
 
 from service_clients import WRONG
 
-BROKEN = ("truncated", "text", "type", "huge", "disconnect")
+BROKEN = ("truncated", "text", "type", "huge", "objects", "delimiters", "disconnect")
 RARE = ("stalled", "unread")
 """Each of these takes longer than the service's time-out."""
 RARELY = 1 / 40
@@ -43,10 +43,28 @@ def ask(session: httpx.Client, kind: str, photo: bytes, right: bytes, timeout: f
         return leave_unread(address, timeout)
     if kind in ("disconnect", "stalled", "slow"):
         return send_by_hand(address, kind, photo, right)
-    bodies = {"truncated": photo[: len(photo) // 2], "text": b"hello", "huge": bytes(21_000_000)}
-    headers = {"content-type": "video/mp4" if kind == "type" else "image/jpeg"}
-    answer = session.post("/v1/detect", content=bodies.get(kind, photo), headers=headers)
+    media_type, body = content_of(kind, photo)
+    answer = session.post("/v1/detect", content=body, headers={"content-type": media_type})
     return judged(answer.status_code, answer.content, right)
+
+
+def content_of(kind: str, photo: bytes) -> tuple[str, bytes]:
+    """Media type and body of a request that is broken by nothing else.
+
+    The last two are as large as may be, and would take seconds to be parsed.
+    """
+    if kind == "truncated":
+        return "image/jpeg", photo[: len(photo) // 2]
+    if kind == "text":
+        return "image/jpeg", b"hello"
+    if kind == "huge":
+        return "image/jpeg", bytes(21_000_000)
+    if kind == "objects":
+        return "application/json", b"[" + b"{}," * 6_000_000 + b"{}]"
+    if kind == "delimiters":
+        part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        return "multipart/form-data; boundary=x", part + b"\r\n--xy" * 3_000_000
+    return ("video/mp4" if kind == "type" else "image/jpeg"), photo
 
 
 def judged(status: int, body: bytes, right: bytes) -> int:

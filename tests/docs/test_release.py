@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import featherface
 
@@ -186,6 +187,20 @@ def test_every_dependency_has_its_licence_named():
     names = {re.match(r"[\w-]+", want)[0] for want in wanted} - {"featherface"}
     missing = sorted(name for name in names if f"| {name} |" not in listed)
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "name", "next_minor"),
+    [pytest.param("serve", "uvicorn", "0.55.0", id="its H11Protocol, which PatientProtocol is built on")],
+)
+def test_what_is_built_on_private_parts_has_an_upper_bound(extra, name, next_minor):
+    """Any minor version may change them; the one that is pinned for the tests is within the bounds."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = map(Requirement, project["optional-dependencies"][extra])
+    (bounds,) = (want.specifier for want in wanted if want.name == name)
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    (pinned,) = (line.partition("==")[2] for line in lines if line.startswith(f"{name}=="))
+    assert next_minor not in bounds and pinned in bounds
 
 
 def test_the_public_names_are_there():

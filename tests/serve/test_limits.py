@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import pytest
 
 from featherface import Detector
 from featherface.cli.serve import anonymise
+from featherface.errors import ModelError
 from featherface.runtime import OnnxSession
 from featherface.serve.app import create_app
 from featherface.serve.limits import GaveUp, Timed, cost_of
@@ -169,6 +171,40 @@ def test_the_time_out_ends_the_work(path, query, size, slow_app):
     assert late.status_code == 503 and "took more than 0.5 seconds" in late.json()["error"]
     assert unready.status_code == 503 and "featherface_threads_late 1.0" in lines
     assert ready.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(ModelError("bad alloc"), id="no memory"),
+        pytest.param(MemoryError(), id="no memory for Python"),
+    ],
+)
+def test_a_picture_that_fails_leaves_no_other_at_work_uncounted(error, slow_app):
+    """The answer comes when all have ended: the place and the bytes are given back then, not before."""
+    client, service = slow_app(0.3, cores=2)
+    slow, begun, at_work = service.session.run, threading.Event(), []
+
+    def run(images):
+        if images.shape[2] == 32:
+            begun.wait(10)
+            raise error
+        at_work.append(images)
+        begun.set()
+        found = slow(images)
+        at_work.pop()
+        return found
+
+    service.session.run = run
+    files = [("file", (f"{side}.png", png(side, side))) for side in (32, 64)]
+
+    async def ask():
+        async with client:
+            answer = await client.post("/v1/detect", files=files)
+            return answer, service.in_hand, list(at_work)
+
+    answer, in_hand, still = asyncio.run(ask())
+    assert answer.status_code == 503 and in_hand == 0 and not still
 
 
 def test_what_waits_for_a_thread_in_vain_is_never_begun(slow_app):

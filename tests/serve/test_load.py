@@ -10,8 +10,8 @@ import pytest
 
 GOOD = {"good": {"200"}, "slow": {"200"}}
 BROKEN = {
-    "truncated": {"422"}, "text": {"422"}, "type": {"415"}, "huge": {"413"}, "disconnect": {"0"}, "stalled": {"408"},
-    "unread": {"-3"},
+    "truncated": {"422"}, "text": {"422"}, "type": {"415"}, "huge": {"413"}, "objects": {"413"},
+    "delimiters": {"413"}, "disconnect": {"0"}, "stalled": {"408"}, "unread": {"-3"},
 }  # fmt: skip
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import socket
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +19,10 @@ if TYPE_CHECKING:
 
     from featherface.detector import Detector
     from featherface.serve.queries import Hiding
+    from featherface.serve.settings import Settings
 
 _SETTINGS = "FEATHERFACE_SERVE_SETTINGS"
+_TOKEN_FILE = "FEATHERFACE_SERVE_TOKEN_FILE"
 TOKEN = "FEATHERFACE_TOKEN"
 _IDLE = 15
 """Seconds for a request's head, at most, and for a connection between two requests."""
@@ -59,6 +63,7 @@ def serve(
 
         from featherface.serve.connections import PatientProtocol
         from featherface.serve.settings import Settings
+        from featherface.serve.shared import common_folder
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve") from error
     settings = Settings(
@@ -74,31 +79,49 @@ def serve(
     )
     open_session(find_model(model), threads=1)  # what is wrong with it is said before anything listens
     _check_free(host, port)
-    os.environ[_SETTINGS] = settings.to_json()
-    typer.echo(f"listening on http://{host}:{port}", err=True)
-    uvicorn.run(
-        "featherface.cli.serve:application",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        access_log=False,
-        log_config=_LOGGING,
-        http=PatientProtocol,
-        limit_concurrency=settings.max_connections + 1,  # it turns the one away that reaches it
-        timeout_graceful_shutdown=settings.longest,
-        timeout_keep_alive=min(_IDLE, math.ceil(timeout)),
-        h11_max_incomplete_event_size=64 * 1024,
-    )
+    app = partial(application, settings) if workers == 1 else _application_of_workers(settings, token_file)
+    with nullcontext() if workers == 1 else common_folder():
+        typer.echo(f"listening on http://{host}:{port}", err=True)
+        uvicorn.run(
+            app,
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            access_log=False,
+            log_config=_LOGGING,
+            http=PatientProtocol,
+            limit_concurrency=settings.max_connections + 1,  # it turns the one away that reaches it
+            timeout_graceful_shutdown=settings.longest,
+            timeout_keep_alive=min(_IDLE, math.ceil(timeout)),
+            h11_max_incomplete_event_size=64 * 1024,
+        )
 
 
-def application() -> FastAPI:
-    """What every worker process runs."""
+def application(settings: Settings | None = None) -> FastAPI:
+    """What every process runs; without settings, a worker with those that were left for it."""
     from featherface.serve.app import create_app
+
+    return create_app(settings or _left_settings(), anonymise)
+
+
+def _application_of_workers(settings: Settings, token_file: Path | None) -> str:
+    """Leave the settings in the environment, from which workers start; and the name of what they are to run.
+
+    Of the token only its file's name: it is in a file in order to be in no environment.
+    """
+    if token_file is not None and not token_file.is_file():
+        raise ConfigError(f"{token_file}: must be a plain file, because every worker reads it at its start")
+    os.environ[_SETTINGS] = settings.to_json()
+    os.environ[_TOKEN_FILE] = "" if token_file is None else str(token_file.absolute())
+    return f"{__name__}:{application.__name__}"
+
+
+def _left_settings() -> Settings:
     from featherface.serve.settings import Settings
 
-    settings = Settings.from_json(os.environ[_SETTINGS])
-    return create_app(settings, anonymise)
+    file = os.environ[_TOKEN_FILE]
+    return Settings.from_json(os.environ[_SETTINGS], _token(Path(file) if file else None))
 
 
 def anonymise(detector: Detector, data: bytes, name: str, how: Hiding) -> tuple[bytes, str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from featherface import __version__
 from featherface.serve import schema
@@ -18,7 +17,7 @@ from featherface.serve.connections import TRAFFIC, Ending
 from featherface.serve.problems import RequestError, install
 from featherface.serve.queries import Hiding, Options
 from featherface.serve.sending import Weigh
-from featherface.serve.service import Anonymise, Service
+from featherface.serve.service import Anonymise, Service, together
 from featherface.serve.settings import Settings
 from featherface.serve.token import guard
 from featherface.serve.watch import Watch
@@ -31,7 +30,8 @@ def create_app(settings: Settings, anonymise: Anonymise) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        yield {TRAFFIC: service.traffic}  # the server's state, which its connections see
+        async with service.metrics.kept():
+            yield {TRAFFIC: service.traffic}  # the server's state, which its connections see
         # The server has waited for what was in hand; what is left ends by itself, within one run of the network.
         service.pool.shutdown(wait=False, cancel_futures=True)
 
@@ -68,11 +68,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         """Faces of one or several pictures: boxes, scores and landmarks in pixels of the picture as seen."""
         options.factors()
         async with service.pictures(request) as uploads:
-            if len(uploads) == 1:
-                images = [await service.work(service.look, uploads[0], options)]
-            else:
-                looks = (service.work(service.look_or_say, upload, options) for upload in uploads)
-                images = list(await asyncio.gather(*looks))
+            look = service.look if len(uploads) == 1 else service.look_or_say
+            images = await together(service.work(look, upload, options) for upload in uploads)
         if all(image["error"] for image in images):
             raise RequestError(422, "; ".join(image["error"] for image in images))
         return JSONResponse({"model": service.session.spec.name, "images": images})
@@ -133,5 +130,5 @@ def _add_states(app: FastAPI, service: Service) -> None:
 
     @app.get("/metrics", response_class=Response, responses=schema.METRICS)
     async def metrics() -> Response:
-        """For Prometheus."""
-        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        """For Prometheus; of all worker processes together, whichever answers."""
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

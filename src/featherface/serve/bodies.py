@@ -7,18 +7,27 @@ import base64
 import binascii
 import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from featherface.errors import ImageError
 from featherface.image_headers import declared_size, is_truncated
 from featherface.serve.problems import RequestError
 from featherface.serve.settings import Settings
+
+_BESIDE = 64
+"""Fields of a form, or signs of JSON, beside the pictures: some clients send more than is asked for."""
+_BLANKS = 64
+"""Behind a delimiter of a form, where hardly anybody has any."""
+_NO_FORM = (MultiPartException, FormParserError, UnicodeError)
+"""What a form can be to blame for: the last by its charset, in which the parser reads names."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ async def read_uploads(request: Request, settings: Settings, count: Callable[[in
     if kind == "multipart/form-data":
         uploads = await _from_form(request, body, settings)
     elif kind == "application/json":
-        uploads = _from_json(body)
+        uploads = _from_json(body, settings)
     elif kind in ("", "application/octet-stream") or kind.startswith("image/"):
         uploads = [Upload("picture", body)]
     else:
@@ -88,18 +97,41 @@ async def _read_body(request: Request, settings: Settings, count: Callable[[int]
     return bytes(body)
 
 
-async def _from_form(request: Request, body: bytes, settings: Settings) -> list[Upload]:
-    async def replay() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+class _InMemory(MultiPartParser):
+    """Files of a form stay in memory, which the body's limit bounds: what is sent here is written to no disk."""
 
+    spool_max_size = 0
+    """Bytes from which on a file is: none."""
+
+
+async def _from_form(request: Request, body: bytes, settings: Settings) -> list[Upload]:
+    async def whole() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    most = settings.max_images + _BESIDE
+    _check_delimiters(request, body, most)
     try:
-        form = await Request(request.scope, replay).form(max_files=settings.max_images + 1, max_fields=64)
-    except Exception as error:  # the parser raises several kinds
+        form = await _InMemory(request.headers, whole(), max_files=most, max_fields=_BESIDE).parse()
+    except _NO_FORM as error:
         raise RequestError(400, "the multipart body cannot be read") from error
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     uploads = [Upload(_printable(file.filename) or "picture", await file.read()) for file in files]
     await form.close()
     return uploads
+
+
+def _check_delimiters(request: Request, body: bytes, most: int) -> None:
+    """RequestError for what would keep the parser, and so every other answer, for seconds.
+
+    It goes from delimiter to delimiter in no time, but from byte to byte at each of them and in the blanks behind it.
+    """
+    _, options = parse_options_header(request.headers["content-type"])
+    delimiter = b"\r\n--" + options.get(b"boundary", b"")
+    parts = body.split(delimiter, most + 1)[1:]
+    if len(parts) > most:
+        raise RequestError(413, f"more than {most} parts in the multipart body")
+    if any(len(part) > _BLANKS and not part[:_BLANKS].strip(b" \t") for part in parts):
+        raise RequestError(400, f"{_BLANKS} blanks or more behind a delimiter of the multipart body")
 
 
 def _printable(name: str | None) -> str:
@@ -108,8 +140,17 @@ def _printable(name: str | None) -> str:
     return "".join("\ufffd" if unicodedata.category(letter) in bad else letter for letter in name or "")
 
 
-def _from_json(body: bytes) -> list[Upload]:
+def _from_json(body: bytes, settings: Settings) -> list[Upload]:
     """A list of base64 texts, or {"images": that list}."""
+    # Every value but the first follows one of these signs. Millions of them are parsed in one go, for seconds in which
+    # nothing else is answered, into objects of many times their size. A picture takes two: one parts it from the next,
+    # one is in a data: URL, and base64 has none.
+    signs, most = sum(map(body.count, (b"{", b"[", b","))), 2 * settings.max_images + _BESIDE
+    if signs > most:
+        message = (
+            f"{signs:,} times {{, [ or , in the JSON; at most {most:,}, for {settings.max_images} pictures"
+        )
+        raise RequestError(413, message)
     try:
         values = json.loads(body)
     except RecursionError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -45,10 +45,10 @@ class Service:
         # What was given up, but is still in a run of the network.
         self.late: set[Future[Any]] = set()
         self.metrics = Metrics()
-        self.metrics.in_hand.set_function(lambda: self.in_hand)
-        self.metrics.body_bytes.set_function(lambda: self.traffic.bodies)
-        self.metrics.answer_bytes.set_function(lambda: self.traffic.answers)
-        self.metrics.late.set_function(lambda: len(self.late))
+        self.metrics.follow(self.metrics.in_hand, lambda: self.in_hand)
+        self.metrics.follow(self.metrics.body_bytes, lambda: self.traffic.bodies)
+        self.metrics.follow(self.metrics.answer_bytes, lambda: self.traffic.answers)
+        self.metrics.follow(self.metrics.late, lambda: len(self.late))
 
     @property
     def is_full(self) -> bool:
@@ -166,3 +166,17 @@ class Service:
             message = f"{cost.total:,} pixels in all sizes, mirrored and in tiles; at most {most_passes:,}"
             raise RequestError(413, f"{name}: {message}")
         return cost
+
+
+async def together(works: Iterable[Awaitable[T]]) -> list[T]:
+    """What each of them gives. When one fails, its error, but after the last has ended.
+
+    Until then the request has its place and its bytes, because its other pictures are still at work.
+    """
+    results = await asyncio.gather(*works, return_exceptions=True)
+    done: list[T] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        done.append(result)
+    return done

@@ -13,6 +13,8 @@ from featherface.errors import ConfigError
 # The largest picture, mirrored and at a second size; or a smaller one with much more.
 _PASSES = 4
 _BODIES = 10
+_FOREVER = 1_000_000
+"""Seconds, eleven days: no system's locks and clocks fail to wait that long, as some do from seven weeks on."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Settings:
         for name in ("max_bytes", "max_pixels", "max_images", "max_requests", "max_connections", "timeout"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} = {getattr(self, name)}: must be over 0")
+        if not self.timeout <= _FOREVER:  # neither is NaN
+            raise ConfigError(f"timeout = {self.timeout}: must be a number of at most {_FOREVER:,}")
         if self.pixels_at_once and self.pixels_at_once < self.max_pixels:
             message = f"must be 0 or at least max_pixels = {self.max_pixels}"
             raise ConfigError(f"pixels_at_once = {self.pixels_at_once}: {message}")
@@ -79,10 +83,12 @@ class Settings:
         return math.ceil(3 * self.timeout) + 5
 
     def to_json(self) -> str:
-        """For the environment of worker processes."""
-        return json.dumps(dataclasses.asdict(self))
+        """For the environment of worker processes; without the token, because an environment is no place for it."""
+        values = dataclasses.asdict(self)
+        del values["token"]
+        return json.dumps(values)
 
     @staticmethod
-    def from_json(text: str) -> Settings:
+    def from_json(text: str, token: str | None) -> Settings:
         """The inverse of `to_json`."""
-        return Settings(**json.loads(text))
+        return Settings(**json.loads(text), token=token)

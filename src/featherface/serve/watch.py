@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from featherface.serve.shared import all_metrics, forget_the_dead, is_shared
 
 LOG = logging.getLogger("featherface.serve")
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_EVERY = 1.0
+"""Seconds after which what other processes show of this one is written anew."""
 
 
 class Metrics:
-    """What /metrics shows; one registry an application, so that several can live in one process."""
+    """What /metrics shows; one registry an application, so that several can live in one process.
+
+    Where several processes answer on one port, each shows the sum of all.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._levels: list[tuple[Gauge, Callable[[], float]]] = []
         self.requests = self._counter("requests", "Requests answered", "path", "status")
         self.pictures = self._counter("pictures", "Pictures looked at")
         self.faces = self._counter("faces", "Faces found")
@@ -34,11 +45,44 @@ class Metrics:
         self.answer_bytes = self._gauge("answer_bytes", "Of answers that their clients have not taken yet")
         self.late = self._gauge("threads_late", "At work on what was answered with 503")
 
+    def follow(self, gauge: Gauge, level: Callable[[], float]) -> None:
+        """Show what `level` gives. Not by `Gauge.set_function`: another process cannot call it."""
+        self._levels.append((gauge, level))
+
+    def text(self) -> bytes:
+        """All of them as they are now, those of other processes as they were a second ago."""
+        self._refresh()
+        return generate_latest(all_metrics() if is_shared() else self.registry)
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """While the application lives: where there are other processes, they know how it stands here."""
+        if not is_shared():
+            yield
+            return
+        forget_the_dead()
+        keeping = asyncio.create_task(self._keep())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            for gauge, _ in self._levels:
+                gauge.set(0)
+
+    async def _keep(self) -> None:
+        while True:
+            self._refresh()
+            await asyncio.sleep(_EVERY)
+
+    def _refresh(self) -> None:
+        for gauge, level in self._levels:
+            gauge.set(level())
+
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(f"featherface_{name}", what, labels, registry=self.registry)
 
     def _gauge(self, name: str, what: str) -> Gauge:
-        return Gauge(f"featherface_{name}", what, registry=self.registry)
+        return Gauge(f"featherface_{name}", what, registry=self.registry, multiprocess_mode="livesum")
 
 
 class JsonLines(logging.Formatter):
