@@ -18,7 +18,7 @@ const size = get<HTMLSelectElement>("size");
 const modelChoice = get<HTMLSelectElement>("model");
 const blurButton = get<HTMLButtonElement>("blur");
 const jsonButton = get<HTMLButtonElement>("json");
-const blurHint = document.createElement("p");
+const blurHint = get("blur-hint");
 
 const detector = new DetectorClient();
 const view = new View(get("picture"), get("overlay"));
@@ -232,13 +232,6 @@ function again(): void {
   void lookAtAll();
 }
 
-/** What the button hides, which can be more than is shown. */
-function explainBlurring(): void {
-  blurHint.id = "blur-hint";
-  blurButton.parentElement!.after(blurHint);
-  blurButton.setAttribute("aria-describedby", blurHint.id);
-}
-
 function listen(): void {
   pick.onclick = () => files.click();
   files.onchange = () => {
@@ -285,7 +278,6 @@ async function start(): Promise<void> {
   await openModel();
 }
 
-explainBlurring();
 listen();
 render();
 ready = start();
