@@ -13,6 +13,10 @@ export interface Photo {
   error?: string;
 }
 
+/** The photo's pixels, the right way up. Whoever asked closes it. */
+export const decoded = (photo: Photo): Promise<ImageBitmap> =>
+  createImageBitmap(photo.file, { imageOrientation: "from-image" });
+
 const THUMBNAIL = 64;
 const TABLE_FACES = 200;
 const buttons = new WeakMap<Photo, HTMLLIElement>();
