@@ -2,7 +2,7 @@
 
 import { addFiles, again, toggleCamera } from "./looking";
 import { keepOffline } from "./offline";
-import { complain, render, say } from "./results";
+import { complain, render, say, showPlace } from "./results";
 import { saveBlurred, saveJson } from "./saving";
 import { blurButton, cameraButton, detector, get, jsonButton, state } from "./state";
 import type { Engine, ModelEntry } from "./types";
@@ -21,8 +21,7 @@ async function openModel(): Promise<void> {
   const model = models.find(({ name }) => name === modelChoice.value)!;
   const engine = new URLSearchParams(location.search).get("engine") as Engine | null;
   const opened = await detector.open(model, engine ?? undefined);
-  const cpu = `CPU, ${opened.threads} ${opened.threads === 1 ? "thread" : "threads"}`;
-  get("engine").textContent = opened.engine === "webgpu" ? "GPU (WebGPU)" : cpu;
+  showPlace(opened);
   await keepOffline(opened.keep);
 }
 

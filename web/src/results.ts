@@ -4,7 +4,7 @@ import { hideFrom } from "./blur";
 import { decoded, fillShelf, fillTable, type Photo } from "./lists";
 import { both, isShrunk, scored, toHide } from "./save";
 import { blurButton, camera, get, jsonButton, leastShown, longSide, state, view } from "./state";
-import type { Detections, Found } from "./types";
+import type { Detections, Found, Place } from "./types";
 import { counted, hintOf } from "./view";
 
 export function say(text: string, error = false): void {
@@ -50,7 +50,14 @@ export function present(found: Found, name: string): void {
   get("timing").hidden = false;
   get("time-total").textContent = `${found.timing.total.toFixed(0)} ms`;
   get("time-network").textContent = `${found.timing.network.toFixed(0)} ms`;
+  showPlace(found.place);
   if (!camera.running) say(`${counted(faces.faces.length)} in ${name}`);
+}
+
+/** Says what the network runs on. */
+export function showPlace({ engine, threads }: Place): void {
+  const cpu = `CPU, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+  get("engine").textContent = engine === "webgpu" ? "GPU (WebGPU)" : cpu;
 }
 
 export async function select(photo: Photo): Promise<void> {

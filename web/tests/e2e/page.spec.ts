@@ -92,6 +92,22 @@ test("after the worker's crash the next photo is looked at all the same", async 
   await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
 });
 
+test("a GPU that was left after the start is not said to be in use any more", async ({ page }) => {
+  await page.addInitScript(() => {
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (this: Worker, message: { id: number; kind: string }, ...rest: [never]) {
+      const data = { id: message.id, value: { engine: "webgpu", threads: 1, keep: [] } };
+      if (message.kind === "open") this.dispatchEvent(new MessageEvent("message", { data }));
+      postMessage.call(this, message, ...rest);
+    };
+  });
+  await open(page);
+  await expect(page.locator("#engine")).toHaveText("GPU (WebGPU)");
+  await page.locator("#files").setInputFiles(PORTRAIT);
+  await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
+  await expect(page.locator("#engine")).toHaveText(/^CPU, \d+ threads?$/);
+});
+
 test("pictures are not kept: all that were decoded are closed or handed to the worker", async ({ page }) => {
   await page.addInitScript(() => {
     const open = new Set<ImageBitmap>();
