@@ -39,7 +39,9 @@ export async function openGpu(model: Uint8Array, multiple: number): Promise<Runt
   const ort = (await import("onnxruntime-web/jspi")) as typeof Ort;
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = { mjs: absolute(gpuGlue), wasm: absolute(gpuWasm) };
-  const session = await ort.InferenceSession.create(model, { executionProviders: ["webgpu", "wasm"] });
+  // With "wasm" beside it a GPU that cannot be had would be no error, but a slow CPU under the GPU's name. What the GPU
+  // has no kernel for runs on the CPU all the same.
+  const session = await ort.InferenceSession.create(model, { executionProviders: ["webgpu"] });
   const guard = guarding((await ort.env.webgpu.device) as Device | undefined);
   const runtime: Runtime = {
     opened: { engine: "webgpu", threads: 1, keep: [absolute(gpuWasm)] },

@@ -108,6 +108,23 @@ test("a GPU that was left after the start is not said to be in use any more", as
   await expect(page.locator("#engine")).toHaveText(/^CPU, \d+ threads?$/);
 });
 
+test("a GPU that is promised and then cannot be had is left for the CPU, on its threads", async ({ page }) => {
+  const fake = `{
+    let asked = 0;
+    const requestAdapter = async () => (asked++ ? null : { info: {} });
+    Object.defineProperty(navigator, "gpu", { value: { requestAdapter } });
+  }`;
+  await page.route("**/assets/worker-*.js", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: `${fake};${await response.text()}` });
+  });
+  const warned = page.waitForEvent("console", (message) => message.text().includes("WebGPU failed"));
+  await open(page);
+  await warned;
+  const threads = await page.evaluate(() => Math.min(navigator.hardwareConcurrency, 4));
+  await expect(page.locator("#engine")).toHaveText(`CPU, ${threads} ${threads === 1 ? "thread" : "threads"}`);
+});
+
 test("pictures are not kept: all that were decoded are closed or handed to the worker", async ({ page }) => {
   await page.addInitScript(() => {
     const open = new Set<ImageBitmap>();

@@ -18,10 +18,14 @@ class FakeOrt {
   runs = 0;
   answers: Answer[] = [];
   Tensor = class {};
-  InferenceSession = { create: () => this.create() };
+  providers: string[] = [];
+  InferenceSession = {
+    create: (_: Uint8Array, options: { executionProviders: string[] }) => this.create(options.executionProviders),
+  };
 
-  private async create(): Promise<object> {
+  private async create(providers: string[]): Promise<object> {
     this.opened++;
+    this.providers = providers;
     return { run: () => this.run(), release: async () => void this.released++ };
   }
 
@@ -36,6 +40,9 @@ class FakeOrt {
 
 let gpu: FakeOrt;
 let cpu: FakeOrt;
+
+// Each test loads the modules anew, which takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 
 /** As a worker that has just started. */
 async function open(wanted?: Engine): Promise<Network> {
@@ -62,6 +69,11 @@ test("a GPU that works is used, after a run to try it", async () => {
   expect(gpu.runs).toBe(1);
   expect(await scores(network)).toEqual([0.5]);
   expect([network.opened.engine, cpu.opened]).toEqual(["webgpu", 0]);
+});
+
+test("ONNX Runtime is given no CPU to take in place of the GPU, which it would not say", async () => {
+  await open();
+  expect(gpu.providers).toEqual(["webgpu"]);
 });
 
 const FAILURES: [name: string, answer: Answer][] = [
