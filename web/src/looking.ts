@@ -66,13 +66,17 @@ export async function toggleCamera(): Promise<void> {
       stopCamera();
       say(reason, true);
     });
-    cameraButton.setAttribute("aria-pressed", "true");
-    say("The camera is on. Its pictures stay in this browser.");
-    render();
+    if (camera.running) showCamera();
   } catch (error) {
     complain(error);
   }
   cameraButton.disabled = false;
+}
+
+function showCamera(): void {
+  cameraButton.setAttribute("aria-pressed", "true");
+  say("The camera is on. Its pictures stay in this browser.");
+  render();
 }
 
 async function lookAtFrame(frame: ImageBitmap): Promise<void> {

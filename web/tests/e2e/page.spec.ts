@@ -352,6 +352,24 @@ test("no camera: one clear sentence", async ({ page }) => {
   await expect(page.getByRole("status")).toHaveText("There is no camera.");
 });
 
+test("a camera whose picture the browser does not play: one clear sentence, and its light is off", async ({ page }) => {
+  await page.addInitScript(() => {
+    const { getUserMedia } = MediaDevices.prototype;
+    MediaDevices.prototype.getUserMedia = async function (...args) {
+      const stream = await getUserMedia.apply(this, args);
+      Object.assign(window, { isOn: () => stream.getTracks().some(({ readyState }) => readyState === "live") });
+      return stream;
+    };
+    HTMLMediaElement.prototype.play = () => Promise.reject(new DOMException("no gesture", "NotAllowedError"));
+  });
+  await open(page);
+  const camera = page.getByRole("button", { name: "Camera" });
+  await camera.click();
+  await expect(page.getByRole("status")).toHaveText("The camera's picture cannot be played (no gesture).");
+  await expect(camera).toHaveAttribute("aria-pressed", "false");
+  expect(await page.evaluate(() => (window as unknown as { isOn(): boolean }).isOn())).toBe(false);
+});
+
 test("a model that cannot be loaded: one clear sentence", async ({ page }) => {
   await page.route("**/models/*.onnx", (route) => route.fulfill({ status: 404 }));
   await page.goto("/");
