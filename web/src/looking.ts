@@ -7,7 +7,7 @@ import { camera, cameraButton, detector, longSide, state, view } from "./state";
 export async function addFiles(list: Iterable<File>): Promise<void> {
   const added = [...list].map((file): Photo => ({ name: file.name || "pasted.png", file }));
   if (added.length === 0) return;
-  stopCamera();
+  void stopCamera();
   state.photos.push(...added);
   state.selected = added[0];
   render();
@@ -62,10 +62,7 @@ export async function toggleCamera(): Promise<void> {
   cameraButton.disabled = true;
   try {
     await state.ready;
-    await camera.start(lookAtFrame, (reason) => {
-      stopCamera();
-      say(reason, true);
-    });
+    await camera.start(lookAtFrame, (reason) => void stopCamera().then(() => say(reason, true)));
     if (camera.running) showCamera();
   } catch (error) {
     complain(error);
@@ -80,20 +77,23 @@ function showCamera(): void {
 }
 
 async function lookAtFrame(frame: ImageBitmap): Promise<void> {
-  const copy = await createImageBitmap(frame);
-  const found = await detector.detect(copy, longSide() || Math.max(frame.width, frame.height));
-  if (camera.running) {
+  try {
+    const copy = await createImageBitmap(frame);
+    const found = await detector.detect(copy, longSide() || Math.max(frame.width, frame.height));
+    if (!camera.running) return;
     state.displayed = undefined;
     view.show(frame);
     present(found, "the camera");
+  } finally {
+    frame.close();
   }
-  frame.close();
 }
 
-function stopCamera(): void {
+/** Ends when the selected photo is on the page again. */
+async function stopCamera(): Promise<void> {
   camera.stop();
   cameraButton.setAttribute("aria-pressed", "false");
   say("");
-  if (state.selected) void select(state.selected).catch(complain);
+  if (state.selected) await select(state.selected).catch(complain);
   else render();
 }

@@ -352,6 +352,21 @@ test("no camera: one clear sentence", async ({ page }) => {
   await expect(page.getByRole("status")).toHaveText("There is no camera.");
 });
 
+test("a camera that goes away: the reason stays, with the photo from before", async ({ page }) => {
+  await open(page);
+  await page.locator("#files").setInputFiles(PORTRAIT);
+  await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
+  await page.getByRole("button", { name: "Camera" }).click();
+  // Its first picture takes the photo's place.
+  await expect(page.getByRole("img", { name: /^The photo, with (?!1 face$)/ })).toBeVisible();
+  await page.evaluate(() => {
+    const { srcObject } = document.querySelector("video")!;
+    (srcObject as MediaStream).getVideoTracks()[0].dispatchEvent(new Event("ended"));
+  });
+  await expect(page.getByRole("img", { name: "The photo, with 1 face" })).toBeVisible();
+  await expect(page.getByRole("status")).toHaveText("The camera went away.");
+});
+
 test("a camera whose picture the browser does not play: one clear sentence, and its light is off", async ({ page }) => {
   await page.addInitScript(() => {
     const { getUserMedia } = MediaDevices.prototype;
