@@ -31,8 +31,10 @@ async function open({ model, url, engine }: Extract<Request, { kind: "open" }>):
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${model.file}: the server answers ${response.status}`);
   const network = await Network.open(new Uint8Array(await response.arrayBuffer()), model.spec.pad_multiple, engine);
-  await current?.network.release();
+  const before = current?.network;
   current = { network, spec: model.spec };
+  // The new network is open, whatever becomes of the old one.
+  await before?.release().catch((error: unknown) => console.warn("The network before was not released.", error));
   return network.opened;
 }
 
