@@ -40,6 +40,7 @@ async function lookAt(photo: Photo, mine: number): Promise<void> {
   try {
     photo.thumbnail ??= thumbnail(picture);
     display(photo, picture);
+    render();
     await state.ready;
     if (mine !== state.round) return;
     const found = await detector.detect(picture, longSide());

@@ -173,6 +173,19 @@ test("an error that comes after the size was changed is not the new answer's", a
   await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
 });
 
+test("a photo is seen while it is still looked at", async ({ page }) => {
+  await page.addInitScript(() => {
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (this: Worker, message: { kind: string }, ...rest: [never]) {
+      if (message.kind !== "detect") postMessage.call(this, message, ...rest);
+    };
+  });
+  await open(page);
+  await page.locator("#files").setInputFiles(PORTRAIT);
+  await expect(page.getByRole("region", { name: "Picture" })).toBeVisible();
+  await expect(page.getByRole("status")).toHaveText("Looking at eileen_collins.jpg…");
+});
+
 test("threads are there, because the page is isolated", async ({ page }) => {
   await open(page);
   expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
