@@ -22,7 +22,7 @@ async function lookAtAll(): Promise<void> {
   for (const photo of order) {
     if (mine !== state.round) return;
     if (photo.found || photo.error) continue;
-    if (photo === state.selected) say(`Looking at ${photo.name}…`);
+    if (photo === state.selected && !camera.running) say(`Looking at ${photo.name}…`);
     await lookAt(photo, mine);
     if (mine === state.round) render();
   }

@@ -9,7 +9,8 @@ import { counted, hintOf } from "./view";
 
 export function say(text: string, error = false): void {
   const status = get("status");
-  status.textContent = text;
+  // Written anew it would be read out again, after every further photo.
+  if (status.textContent !== text) status.textContent = text;
   status.classList.toggle("error", error);
 }
 

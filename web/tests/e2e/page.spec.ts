@@ -198,6 +198,7 @@ for (const kind of ["drop", "paste"] as const)
     const shelf = page.getByRole("region", { name: "Your photos" }).getByRole("button");
     await expect(shelf).toHaveCount(3);
     await expect(shelf.nth(2)).toHaveText("not readable");
+    await expect(shelf.nth(2)).toHaveAccessibleName(/^README\.md, not readable: /);
     await shelf.nth(1).click();
     await expect(page.getByRole("status")).toHaveText(/^\d+ faces in contact_sheet\.jpg$/);
     await shelf.nth(2).click();
@@ -402,6 +403,24 @@ test("a model that cannot be loaded: one clear sentence", async ({ page }) => {
   await page.route("**/models/*.onnx", (route) => route.fulfill({ status: 404 }));
   await page.goto("/");
   await expect(page.getByRole("status")).toHaveText("models/v2.onnx: the server answers 404");
+});
+
+test("what was found is said once, however many photos follow", async ({ page }) => {
+  await page.addInitScript(() => {
+    const said: string[] = [];
+    Object.assign(window, { said });
+    addEventListener("DOMContentLoaded", () => {
+      const status = document.getElementById("status")!;
+      new MutationObserver(() => said.push(status.textContent!)).observe(status, { childList: true });
+    });
+  });
+  await open(page);
+  await page.locator("#files").setInputFiles([PORTRAIT, PORTRAIT, PORTRAIT]);
+  await expect(page.getByRole("region", { name: "Your photos" }).locator("canvas")).toHaveCount(3);
+  const { content } = await saved(page, "Save JSON");
+  expect((JSON.parse(content.toString()) as { images: object[] }).images.length).toBeGreaterThan(1);
+  const said = await page.evaluate(() => (window as unknown as { said: string[] }).said);
+  expect(said.filter((text) => text === "1 face in eileen_collins.jpg")).toHaveLength(1);
 });
 
 test("every control is reached and worked by keyboard", async ({ page }) => {
