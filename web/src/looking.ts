@@ -58,9 +58,13 @@ export function again(): void {
   void lookAtAll();
 }
 
+/** While it is, the button does nothing. It is not disabled, which would take the focus from it. */
+let starting = false;
+
 export async function toggleCamera(): Promise<void> {
   if (camera.running) return stopCamera();
-  cameraButton.disabled = true;
+  if (starting) return;
+  starting = true;
   try {
     await state.ready;
     await camera.start(lookAtFrame, (reason) => void stopCamera().then(() => say(reason, true)));
@@ -68,7 +72,7 @@ export async function toggleCamera(): Promise<void> {
   } catch (error) {
     complain(error);
   }
-  cameraButton.disabled = false;
+  starting = false;
 }
 
 function showCamera(): void {

@@ -3,13 +3,25 @@
 import { decoded, type Photo } from "./lists";
 import { render, say, shown } from "./results";
 import { blurred, both, download, isShrunk, toHide, toJson } from "./save";
-import { blurButton, detector, leastShown, longSide, state } from "./state";
+import { detector, leastShown, longSide, state } from "./state";
 import type { Detections } from "./types";
+
+/** For these the button does nothing for now. It is not disabled, which would take the focus from it. */
+const saving = new Set<Photo>();
 
 export async function saveBlurred(): Promise<void> {
   const photo = state.selected;
-  if (!photo?.found) return;
-  const [found, side] = [photo.found, longSide()];
+  if (!photo?.found || saving.has(photo)) return;
+  saving.add(photo);
+  try {
+    await saveBlurredPhoto(photo, photo.found);
+  } finally {
+    saving.delete(photo);
+  }
+}
+
+async function saveBlurredPhoto(photo: Photo, found: Detections): Promise<void> {
+  const side = longSide();
   let [all, failed]: [Detections, string] = [found, ""];
   try {
     if (isShrunk(found, side)) all = both(found, await lookAtWhole(photo));
@@ -18,8 +30,8 @@ export async function saveBlurred(): Promise<void> {
   }
   try {
     const picture = await decoded(photo);
-    download(...(await blurred(picture, toHide(all, leastShown()), photo.name)));
-    picture.close();
+    const file = blurred(picture, toHide(all, leastShown()), photo.name);
+    download(...(await file.finally(() => picture.close())));
   } finally {
     render();
   }
@@ -30,7 +42,6 @@ export async function saveBlurred(): Promise<void> {
 async function lookAtWhole(photo: Photo): Promise<Detections> {
   if (photo.whole) return photo.whole;
   say(`Looking at ${photo.name} in full size…`);
-  blurButton.disabled = true;
   const mine = state.round;
   const whole = await detector.detect(await decoded(photo), 0);
   if (mine === state.round) photo.whole = whole;

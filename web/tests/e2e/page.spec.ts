@@ -439,6 +439,22 @@ test("every control is reached and worked by keyboard", async ({ page }) => {
   await expect(page.locator("#threshold-value")).toHaveText("0.51");
 });
 
+test("buttons that take a while keep the focus", async ({ page }) => {
+  await open(page);
+  await page.getByLabel("Look at").selectOption("640");
+  await page.locator("#files").setInputFiles(SHEET);
+  await expect(page.getByRole("status")).toHaveText(/faces in/);
+  const blur = page.getByRole("button", { name: "Save with faces blurred" });
+  await blur.focus();
+  await Promise.all([page.waitForEvent("download"), page.keyboard.press("Enter")]);
+  await expect(blur).toBeFocused();
+  const camera = page.getByRole("button", { name: "Camera" });
+  await camera.focus();
+  await page.keyboard.press("Enter");
+  await expect(camera).toHaveAttribute("aria-pressed", "true");
+  await expect(camera).toBeFocused();
+});
+
 const LOOKS = [
   { name: "desktop", size: { width: 1280, height: 860 }, scheme: "light" },
   { name: "dark", size: { width: 1280, height: 860 }, scheme: "dark" },
