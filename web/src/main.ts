@@ -11,8 +11,15 @@ const files = get<HTMLInputElement>("files");
 const modelChoice = get<HTMLSelectElement>("model");
 let models: ModelEntry[] = [];
 
+/** A file of the page's own. */
+async function load(name: string): Promise<Response> {
+  const response = await fetch(`./${name}`);
+  if (!response.ok) throw new Error(`${name}: the server answers ${response.status}`);
+  return response;
+}
+
 async function start(): Promise<void> {
-  models = (await (await fetch("./models.json")).json()) as ModelEntry[];
+  models = (await (await load("models.json")).json()) as ModelEntry[];
   modelChoice.replaceChildren(...models.map(({ name, title }) => new Option(title.split(":")[0], name)));
   await openModel();
 }
@@ -33,7 +40,7 @@ function listen(): void {
   };
   cameraButton.onclick = () => void toggleCamera();
   get("sample").onclick = () =>
-    void fetch("./sample.jpg")
+    void load("sample.jpg")
       .then((response) => response.blob())
       .then((blob) => addFiles([new File([blob], "eileen_collins.jpg", { type: "image/jpeg" })]))
       .catch(complain);

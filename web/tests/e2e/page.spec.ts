@@ -423,6 +423,14 @@ test("what was found is said once, however many photos follow", async ({ page })
   expect(said.filter((text) => text === "1 face in eileen_collins.jpg")).toHaveLength(1);
 });
 
+test("files of the page that are missing: one clear sentence each", async ({ page }) => {
+  await page.route(/models\.json$|sample\.jpg$/, (route) => route.fulfill({ status: 404 }));
+  await page.goto("/");
+  await expect(page.getByRole("status")).toHaveText("models.json: the server answers 404");
+  await page.getByRole("button", { name: "Sample photo" }).click();
+  await expect(page.getByRole("status")).toHaveText("sample.jpg: the server answers 404");
+});
+
 test("every control is reached and worked by keyboard", async ({ page }) => {
   await open(page);
   const reached: string[] = [];
