@@ -13,6 +13,11 @@ export interface Photo {
   error?: string;
 }
 
+/** The photo's pixels, the right way up. Whoever asked closes it. */
+export const decoded = (photo: Photo): Promise<ImageBitmap> =>
+  createImageBitmap(photo.file, { imageOrientation: "from-image" });
+
+const UNREADABLE = "not readable";
 const THUMBNAIL = 64;
 const TABLE_FACES = 200;
 const buttons = new WeakMap<Photo, HTMLLIElement>();
@@ -30,13 +35,19 @@ export function fillShelf(
     const button = item.firstElementChild as HTMLButtonElement;
     button.setAttribute("aria-pressed", String(photo === selected));
     button.title = photo.name;
-    button.setAttribute("aria-label", photo.error ? `${photo.name}, ${photo.error}` : photo.name);
-    if (photo.error && !photo.thumbnail) button.textContent = "not readable";
+    button.setAttribute("aria-label", labelOf(photo));
+    if (photo.error && !photo.thumbnail) button.textContent = UNREADABLE;
     else if (photo.thumbnail && !button.firstElementChild) button.append(photo.thumbnail);
     return item;
   });
   if (items.length !== list.children.length || items.some((item, i) => item !== list.children[i]))
     list.replaceChildren(...items);
+}
+
+/** What is written on a button is in its name, too, for those who say it to press it. */
+function labelOf({ name, error, thumbnail }: Photo): string {
+  if (!error) return name;
+  return thumbnail ? `${name}, ${error}` : `${name}, ${UNREADABLE}: ${error}`;
 }
 
 /** One row a face, best first. */

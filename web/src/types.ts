@@ -38,9 +38,13 @@ export interface ModelEntry {
 
 export type Engine = "wasm" | "webgpu";
 
-export interface Opened {
+/** What a network runs on. */
+export interface Place {
   engine: Engine;
   threads: number;
+}
+
+export interface Opened extends Place {
   /** Large files that the service worker keeps only when this browser uses them. */
   keep: string[];
 }
@@ -55,4 +59,6 @@ export interface Timing {
 
 export interface Found extends Detections {
   timing: Timing;
+  /** Not always where the network was opened: a GPU that fails is left for the CPU. */
+  place: Place;
 }

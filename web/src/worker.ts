@@ -1,9 +1,9 @@
 /** The detector's own thread: opens networks and finds faces, one request after the other. */
 
 import { decode, rescale, suppress } from "./decode";
+import { Network } from "./network";
 import { joined, overviewOf } from "./overview";
 import { fitted, padded, Preparer, type Size } from "./pixels";
-import { openRuntime, type Runtime } from "./runtime";
 import type { Engine, Found, ModelEntry, ModelSpec, Opened, Timing } from "./types";
 
 export type Request =
@@ -11,7 +11,7 @@ export type Request =
   | { kind: "detect"; picture: ImageBitmap; longSide: number };
 export type Reply = { id: number } & ({ value: Opened | Found } | { error: string });
 
-let current: { runtime: Runtime; spec: ModelSpec } | undefined;
+let current: { network: Network; spec: ModelSpec } | undefined;
 const preparer = new Preparer();
 let last: Promise<void> = Promise.resolve();
 
@@ -30,10 +30,12 @@ const post = (reply: Reply): void => self.postMessage(reply);
 async function open({ model, url, engine }: Extract<Request, { kind: "open" }>): Promise<Opened> {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${model.file}: the server answers ${response.status}`);
-  const runtime = await openRuntime(new Uint8Array(await response.arrayBuffer()), engine);
-  await current?.runtime.session.release();
-  current = { runtime, spec: model.spec };
-  return { engine: runtime.engine, threads: runtime.threads, keep: runtime.keep };
+  const network = await Network.open(new Uint8Array(await response.arrayBuffer()), model.spec.pad_multiple, engine);
+  const before = current?.network;
+  current = { network, spec: model.spec };
+  // The new network is open, whatever becomes of the old one.
+  await before?.release().catch((error: unknown) => console.warn("The network before was not released.", error));
+  return network.opened;
 }
 
 async function detect(picture: ImageBitmap, longSide: number): Promise<Found> {
@@ -44,7 +46,8 @@ async function detect(picture: ImageBitmap, longSide: number): Promise<Found> {
     if (!overview) return { ...full, faces: suppress(full.faces) };
     const small = await look(picture, overview);
     const [scale, smaller] = [shown.height / picture.height, overview.height / picture.height];
-    return { ...full, faces: joined(full.faces, scale, small.faces, smaller), timing: sum(full, small) };
+    const faces = joined(full.faces, scale, small.faces, smaller);
+    return { ...full, faces, timing: sum(full, small), place: small.place };
   } finally {
     picture.close();
   }
@@ -63,21 +66,14 @@ function sum({ timing: a }: Found, { timing: b }: Found): Timing {
 /** One run of the network over the whole picture, at the size `shown`; its faces are not suppressed yet. */
 async function look(picture: ImageBitmap, shown: Size): Promise<Found> {
   if (!current) throw new Error("no model is open");
-  const { runtime, spec } = current;
+  const { network, spec } = current;
   const start = performance.now();
   const input = padded(shown, spec.pad_multiple);
   const { width, height } = picture;
   const planes = preparer.prepare(picture, shown, input);
-  const images = new runtime.ort.Tensor("float32", planes, [1, 3, input.height, input.width]);
   const prepared = performance.now();
-  const results = await runtime.session.run({ images });
+  const outputs = await network.run(planes, input);
   const ran = performance.now();
-  const values = (name: string): Float32Array => results[name].data as Float32Array;
-  const outputs = {
-    scores: values("scores"),
-    boxDeltas: values("box_deltas"),
-    landmarkDeltas: values("landmark_deltas"),
-  };
   const faces = decode(outputs, spec, input, shown.width, shown.height);
   const end = performance.now();
   return {
@@ -85,5 +81,6 @@ async function look(picture: ImageBitmap, shown: Size): Promise<Found> {
     height,
     faces: rescale(faces, width / shown.width, height / shown.height),
     timing: { prepare: prepared - start, network: ran - prepared, decode: end - ran, total: end - start },
+    place: network.opened,
   };
 }

@@ -92,6 +92,39 @@ test("after the worker's crash the next photo is looked at all the same", async 
   await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
 });
 
+test("a GPU that was left after the start is not said to be in use any more", async ({ page }) => {
+  await page.addInitScript(() => {
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (this: Worker, message: { id: number; kind: string }, ...rest: [never]) {
+      const data = { id: message.id, value: { engine: "webgpu", threads: 1, keep: [] } };
+      if (message.kind === "open") this.dispatchEvent(new MessageEvent("message", { data }));
+      postMessage.call(this, message, ...rest);
+    };
+  });
+  await open(page);
+  await expect(page.locator("#engine")).toHaveText("GPU (WebGPU)");
+  await page.locator("#files").setInputFiles(PORTRAIT);
+  await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
+  await expect(page.locator("#engine")).toHaveText(/^CPU, \d+ threads?$/);
+});
+
+test("a GPU that is promised and then cannot be had is left for the CPU, on its threads", async ({ page }) => {
+  const fake = `{
+    let asked = 0;
+    const requestAdapter = async () => (asked++ ? null : { info: {} });
+    Object.defineProperty(navigator, "gpu", { value: { requestAdapter } });
+  }`;
+  await page.route("**/assets/worker-*.js", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: `${fake};${await response.text()}` });
+  });
+  const warned = page.waitForEvent("console", (message) => message.text().includes("WebGPU failed"));
+  await open(page);
+  await warned;
+  const threads = await page.evaluate(() => Math.min(navigator.hardwareConcurrency, 4));
+  await expect(page.locator("#engine")).toHaveText(`CPU, ${threads} ${threads === 1 ? "thread" : "threads"}`);
+});
+
 test("pictures are not kept: all that were decoded are closed or handed to the worker", async ({ page }) => {
   await page.addInitScript(() => {
     const open = new Set<ImageBitmap>();
@@ -140,6 +173,19 @@ test("an error that comes after the size was changed is not the new answer's", a
   await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
 });
 
+test("a photo is seen while it is still looked at", async ({ page }) => {
+  await page.addInitScript(() => {
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (this: Worker, message: { kind: string }, ...rest: [never]) {
+      if (message.kind !== "detect") postMessage.call(this, message, ...rest);
+    };
+  });
+  await open(page);
+  await page.locator("#files").setInputFiles(PORTRAIT);
+  await expect(page.getByRole("region", { name: "Picture" })).toBeVisible();
+  await expect(page.getByRole("status")).toHaveText("Looking at eileen_collins.jpg…");
+});
+
 test("threads are there, because the page is isolated", async ({ page }) => {
   await open(page);
   expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
@@ -152,6 +198,7 @@ for (const kind of ["drop", "paste"] as const)
     const shelf = page.getByRole("region", { name: "Your photos" }).getByRole("button");
     await expect(shelf).toHaveCount(3);
     await expect(shelf.nth(2)).toHaveText("not readable");
+    await expect(shelf.nth(2)).toHaveAccessibleName(/^README\.md, not readable: /);
     await shelf.nth(1).click();
     await expect(page.getByRole("status")).toHaveText(/^\d+ faces in contact_sheet\.jpg$/);
     await shelf.nth(2).click();
@@ -319,10 +366,69 @@ test("no camera: one clear sentence", async ({ page }) => {
   await expect(page.getByRole("status")).toHaveText("There is no camera.");
 });
 
+test("a camera that goes away: the reason stays, with the photo from before", async ({ page }) => {
+  await open(page);
+  await page.locator("#files").setInputFiles(PORTRAIT);
+  await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
+  await page.getByRole("button", { name: "Camera" }).click();
+  // Its first picture takes the photo's place.
+  await expect(page.getByRole("img", { name: /^The photo, with (?!1 face$)/ })).toBeVisible();
+  await page.evaluate(() => {
+    const { srcObject } = document.querySelector("video")!;
+    (srcObject as MediaStream).getVideoTracks()[0].dispatchEvent(new Event("ended"));
+  });
+  await expect(page.getByRole("img", { name: "The photo, with 1 face" })).toBeVisible();
+  await expect(page.getByRole("status")).toHaveText("The camera went away.");
+});
+
+test("a camera whose picture the browser does not play: one clear sentence, and its light is off", async ({ page }) => {
+  await page.addInitScript(() => {
+    const { getUserMedia } = MediaDevices.prototype;
+    MediaDevices.prototype.getUserMedia = async function (...args) {
+      const stream = await getUserMedia.apply(this, args);
+      Object.assign(window, { isOn: () => stream.getTracks().some(({ readyState }) => readyState === "live") });
+      return stream;
+    };
+    HTMLMediaElement.prototype.play = () => Promise.reject(new DOMException("no gesture", "NotAllowedError"));
+  });
+  await open(page);
+  const camera = page.getByRole("button", { name: "Camera" });
+  await camera.click();
+  await expect(page.getByRole("status")).toHaveText("The camera's picture cannot be played (no gesture).");
+  await expect(camera).toHaveAttribute("aria-pressed", "false");
+  expect(await page.evaluate(() => (window as unknown as { isOn(): boolean }).isOn())).toBe(false);
+});
+
 test("a model that cannot be loaded: one clear sentence", async ({ page }) => {
   await page.route("**/models/*.onnx", (route) => route.fulfill({ status: 404 }));
   await page.goto("/");
   await expect(page.getByRole("status")).toHaveText("models/v2.onnx: the server answers 404");
+});
+
+test("what was found is said once, however many photos follow", async ({ page }) => {
+  await page.addInitScript(() => {
+    const said: string[] = [];
+    Object.assign(window, { said });
+    addEventListener("DOMContentLoaded", () => {
+      const status = document.getElementById("status")!;
+      new MutationObserver(() => said.push(status.textContent!)).observe(status, { childList: true });
+    });
+  });
+  await open(page);
+  await page.locator("#files").setInputFiles([PORTRAIT, PORTRAIT, PORTRAIT]);
+  await expect(page.getByRole("region", { name: "Your photos" }).locator("canvas")).toHaveCount(3);
+  const { content } = await saved(page, "Save JSON");
+  expect((JSON.parse(content.toString()) as { images: object[] }).images.length).toBeGreaterThan(1);
+  const said = await page.evaluate(() => (window as unknown as { said: string[] }).said);
+  expect(said.filter((text) => text === "1 face in eileen_collins.jpg")).toHaveLength(1);
+});
+
+test("files of the page that are missing: one clear sentence each", async ({ page }) => {
+  await page.route(/models\.json$|sample\.jpg$/, (route) => route.fulfill({ status: 404 }));
+  await page.goto("/");
+  await expect(page.getByRole("status")).toHaveText("models.json: the server answers 404");
+  await page.getByRole("button", { name: "Sample photo" }).click();
+  await expect(page.getByRole("status")).toHaveText("sample.jpg: the server answers 404");
 });
 
 test("every control is reached and worked by keyboard", async ({ page }) => {
@@ -339,6 +445,22 @@ test("every control is reached and worked by keyboard", async ({ page }) => {
   await page.locator("#threshold").focus();
   await page.keyboard.press("ArrowRight");
   await expect(page.locator("#threshold-value")).toHaveText("0.51");
+});
+
+test("buttons that take a while keep the focus", async ({ page }) => {
+  await open(page);
+  await page.getByLabel("Look at").selectOption("640");
+  await page.locator("#files").setInputFiles(SHEET);
+  await expect(page.getByRole("status")).toHaveText(/faces in/);
+  const blur = page.getByRole("button", { name: "Save with faces blurred" });
+  await blur.focus();
+  await Promise.all([page.waitForEvent("download"), page.keyboard.press("Enter")]);
+  await expect(blur).toBeFocused();
+  const camera = page.getByRole("button", { name: "Camera" });
+  await camera.focus();
+  await page.keyboard.press("Enter");
+  await expect(camera).toHaveAttribute("aria-pressed", "true");
+  await expect(camera).toBeFocused();
 });
 
 const LOOKS = [
