@@ -26,7 +26,8 @@ from featherface.export.place import place, refuse_folder
 from featherface.export.portable import is_deformable
 from featherface.export.snippets import write_snippet
 from featherface.export.versions import refuse_older_converters, versions
-from featherface.model.network import PAD_MULTIPLE, FeatherFace, count_parameters
+from featherface.images import PAD_MULTIPLE
+from featherface.model.network import FeatherFace, count_parameters
 from featherface.runtimes.card import card_path, sha256
 from featherface.runtimes.versions import import_failure
 
