@@ -12,8 +12,7 @@ import torch
 
 from featherface.errors import ModelError
 from featherface.export.options import DEFAULT_SIZE, Options
-from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS
-from featherface.export.torchscript import portable
+from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, portable
 from featherface.export.versions import require
 from featherface.model.network import FeatherFace
 
