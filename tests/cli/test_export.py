@@ -91,7 +91,7 @@ def test_a_sensitivity_that_cannot_be_measured_is_one_line_and_no_header(
 ):
     from featherface.model import PRESETS, build
 
-    monkeypatch.setattr("featherface.model.weights.load_any", lambda path: build(PRESETS["v1"]).eval())
+    monkeypatch.setattr("featherface.export.load.load_any", lambda path: build(PRESETS["v1"]).eval())
     names = {"v1": tmp_path / "v1.pth", "empty": tmp_path}
     given = [o.format(**names) for o in options]
     outcome = run("export", "--sensitivity", tmp_path, "--calibration", examples, *given)

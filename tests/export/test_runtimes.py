@@ -111,8 +111,8 @@ def test_a_litert_session_is_shared_by_threads_and_survives_pickling():
 @pytest.mark.slow
 def test_an_executorch_file_finds_the_same_face_from_any_thread(portrait, tmp_path):
     pytest.importorskip("executorch", reason="executorch is not installed: see docs/deployment.md")
-    from featherface.cli.export import load_model
     from featherface.export.export import export_model
+    from featherface.export.load import load_model
     from featherface.export.options import Options, find_format
     from featherface.images import resize
 

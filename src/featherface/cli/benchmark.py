@@ -142,8 +142,8 @@ def _exported(
         precision=precision or "fp32",  # type: ignore[arg-type]
         calibration=calibration if precision == "int8" else None,
     )
-    from featherface.cli.export import load_model
     from featherface.export.fingerprint import fingerprint, is_made_from
+    from featherface.export.load import load_model
 
     name, network = load_model(model)
     if Path(model).suffix:  # two files in different folders may have one name

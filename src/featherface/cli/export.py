@@ -95,6 +95,8 @@ def export(
         iou_threshold=iou_threshold,
         max_detections=max_detections,
     )
+    from featherface.export.load import load_model
+
     if sensitivity is not None:
         _print_sensitivity(load_model(model)[1], options, sensitivity, sensitivity_images)
         return
@@ -127,27 +129,14 @@ def _groups(text: str | None) -> tuple[str, ...] | None:
     return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def load_model(model: str) -> tuple[str, FeatherFace]:
-    """The torch network and what its files are called."""
-    from featherface.model import PRESETS
-    from featherface.model.weights import load_any, load_weights
-    from featherface.zoo import shipped_weights
-
-    if weights := shipped_weights(model):
-        return model, load_weights(weights)
-    if model in PRESETS:
-        raise ConfigError(f"{model}: a layout whose weights do not ship; name a .safetensors or .pth file")
-    return Path(model).stem, load_any(model).eval()
-
-
 def _print_sensitivity(network: FeatherFace, options: Options, data: Path, images: int) -> None:
     """AP lost per group of layers: what stays float is chosen by this."""
     from featherface.cli.validation import make_measure
-    from featherface.export.export import check
+    from featherface.export.export import check_possible
 
     if options.format.name != "onnx":
         raise ConfigError("--sensitivity is measured in ONNX Runtime: --format onnx")
-    check(network, options)
+    check_possible(network, options)
     measure = make_measure(str(data), images)
     from featherface.export.int8 import Sensitivity, sensitivity
 

@@ -85,7 +85,7 @@ def export_model(
     that was never trained does not: `needs_faces`); nothing is written then.
     """
     converter = _converter(options)
-    check(model, options)
+    check_possible(model, options)
     refuse_folder(directory / options.file_name(name))
     if hasattr(converter, "check_installed"):
         converter.check_installed(options)
@@ -119,7 +119,7 @@ def _converter(options: Options) -> Any:
         raise import_failure(error, package or "a package", "train") from error
 
 
-def check(model: FeatherFace, options: Options) -> None:
+def check_possible(model: FeatherFace, options: Options) -> None:
     """ConfigError for what this network cannot become, DataError for a calibration folder without pictures."""
     if is_deformable(model) and not options.format.deformable:
         raise ConfigError(f"{model.config.name}: {options.format.runtime} has no deformable convolution")
