@@ -78,6 +78,11 @@ def test_a_runtime_that_is_too_old_or_missing_is_named():
         versions.require("no-such-package", "ncnn", "1.0")
 
 
+def test_the_versions_in_the_json_are_those_of_all_that_an_export_needs():
+    shaping = {"torch", "onnx", "onnxscript", "onnxslim"}  # the extra train's, without which nothing is exported
+    assert shaping <= versions.versions().keys()
+
+
 def test_replacing_an_option_checks_again():
     with pytest.raises(ConfigError):
         replace(Options(find_format("onnx")), input_size=(1, 1))
