@@ -53,7 +53,7 @@ def check_structure(path: Path, options: Options) -> str:
     outputs = {value.name for value in about.output}
     if outputs != set(_names(options)):
         raise ModelError(f"Core ML file: its outputs are {sorted(outputs)}")
-    return "not run: Core ML runs on Apple systems only; inputs and outputs checked"
+    return "not run: featherface does not run Core ML; inputs and outputs checked"
 
 
 def _names(options: Options) -> tuple[str, ...]:
