@@ -79,7 +79,7 @@ def test_a_runtime_that_is_too_old_or_missing_is_named():
 
 
 def test_the_versions_in_the_json_are_those_of_all_that_an_export_needs():
-    shaping = {"torch", "onnx", "onnxscript", "onnxslim"}  # the extra train's, without which nothing is exported
+    shaping = {"torch", "onnx", "onnxscript", "onnxslim"}  # the extra train's, which every export has
     assert shaping <= versions.versions().keys()
 
 

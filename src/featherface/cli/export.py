@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from featherface.cli.lists import listed
 from featherface.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def export(
 def _groups(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
-    return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
+    return () if text == "none" else tuple(listed(text))
 
 
 def _print_sensitivity(network: FeatherFace, options: Options, data: Path, images: int) -> None:
