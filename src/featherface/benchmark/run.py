@@ -80,13 +80,18 @@ def measure(
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Measured]:
     """Every subject's times, interleaved. A subject that fails has an `error`; the others go on."""
-    if repeats < 2 or warm_up < 0:
-        raise ConfigError(f"{repeats} repeats after {warm_up} warm-up runs: at least 2 repeats")
+    check_runs(repeats, warm_up)
     results = [Measured(subject, file_mb=file_size(subject.file) / 1e6) for subject in subjects]
     # Ratios are within a size, so only its processes need take turns; all at once might not fit the memory.
     for size in dict.fromkeys(result.subject.size for result in results):
         _measure([r for r in results if r.subject.size == size], photo, repeats, warm_up, report)
     return results
+
+
+def check_runs(repeats: int, warm_up: int) -> None:
+    """ConfigError for numbers of runs that make no median and quartiles."""
+    if repeats < 2 or warm_up < 0:
+        raise ConfigError(f"{repeats} repeats after {warm_up} warm-up runs: at least 2 repeats, 0 to warm up")
 
 
 def _measure(

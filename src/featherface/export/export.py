@@ -85,11 +85,8 @@ def export_model(
     face on the photos to compare (a network that was never trained does not: `needs_faces`); nothing is written
     then.
     """
-    converter = _converter(options)
-    check_possible(model, options)
+    converter = ready_converter(model, options)
     refuse_folder(directory / options.file_name(name))
-    if hasattr(converter, "check_installed"):
-        converter.check_installed(options)
     for photo in photos:
         read_image(photo)  # converting takes minutes, after which it would be read for the first time
     with _workplace(directory) as folder:
@@ -107,6 +104,15 @@ def export_model(
         size = sum(_size(file) for file in files)
         place([*files, snippet, card], directory)
     return Exported(directory / path.name, directory / card.name, directory / snippet.name, parity, size)
+
+
+def ready_converter(model: FeatherFace, options: Options) -> Any:
+    """The module that writes the format, once what it needs is there: see `export_model` for what is raised."""
+    converter = _converter(options)
+    check_possible(model, options)
+    if hasattr(converter, "check_installed"):
+        converter.check_installed(options)
+    return converter
 
 
 def _converter(options: Options) -> Any:
