@@ -196,6 +196,24 @@ def test_spread_is_median_and_quartiles():
     assert spread([1.0]) is None
 
 
+FIRST = [
+    pytest.param(True, ["whole"], 2, id="ours: the faces"),
+    pytest.param(False, ["network"], None, id="another's: what the network puts out"),
+]
+
+
+@pytest.mark.parametrize(("is_ours", "ran", "faces"), FIRST)
+def test_a_cold_start_ends_with_one_run(is_ours, ran, faces):
+    runs = []
+
+    def whole():
+        runs.append("whole")
+        return [1, 2]
+
+    assert worker.first_result(lambda: runs.append("network"), whole if is_ours else None) == faces
+    assert runs == ran
+
+
 @pytest.mark.parametrize(("text", "size"), [("vga", (480, 640)), ("1080p", (1080, 1920)), ("7x9", (7, 9))])
 def test_sizes_are_height_by_width(text, size):
     assert parse_picture_size(text) == size

@@ -65,7 +65,7 @@ class Measured:
     """Picture in memory to Detections."""
     faces: int | None = None
     cold_start_s: float | None = None
-    """From starting Python to the first result."""
+    """From starting Python to the first result: the faces, or of others' files what the network puts out."""
     peak_mb: float | None = None
     file_mb: float = 0.0
     error: str | None = None
