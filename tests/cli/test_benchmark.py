@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -194,6 +195,28 @@ def test_spread_is_median_and_quartiles():
     found = spread([5.0, 1.0, 2.0, 4.0, 3.0])
     assert (found.low, found.median, found.high, found.best, found.runs) == (2, 3, 4, 1, 5)
     assert spread([1.0]) is None
+
+
+POOL = [
+    pytest.param("x.pte", True, [2], None, id="ExecuTorch's pool is given its size"),
+    pytest.param("x.pte", False, [2], "on as many threads as ExecuTorch takes", id="it takes none"),
+    pytest.param("x.onnx", False, [], None, id="others are told by their session"),
+]
+
+
+@pytest.mark.parametrize(("file", "sized", "asked", "note"), POOL)
+def test_the_threads_of_a_process_are_those_asked_for(file, sized, asked, note, monkeypatch):
+    counts = []
+    pool = SimpleNamespace(size_pool=lambda count: counts.append(count) or sized)
+    monkeypatch.setitem(sys.modules, "featherface.runtimes.executorch", pool)
+    assert worker._limit_threads(Path(file), 2) == note
+    assert counts == asked
+
+
+def test_a_row_says_that_it_had_other_threads():
+    good = Spread(2.0, 1.0, 3.0, 1.0, 5)
+    row = Measured(Subject("x.pte", Path("x.pte"), "640", 1), good, good, 1, 1.0, 1.0, note="on two threads")
+    assert table([row]).splitlines()[-1].endswith("  on two threads")
 
 
 FIRST = [

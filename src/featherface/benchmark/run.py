@@ -69,6 +69,8 @@ class Measured:
     peak_mb: float | None = None
     file_mb: float = 0.0
     error: str | None = None
+    note: str | None = None
+    """What was not as asked for."""
     times: dict[str, list[float]] = field(default_factory=lambda: {"network": [], "whole": []}, repr=False)
 
 
@@ -226,7 +228,7 @@ def _start(result: Measured, worker: _Worker, warm_up: int) -> None:
     if _failed(result, first):
         return
     result.cold_start_s = time.perf_counter() - worker.started
-    result.faces = first["faces"]
+    result.faces, result.note = first["faces"], first["note"]
     for kind in ("network", "whole"):
         if result.error is None:
             _failed(result, worker.ask(f"{kind} {warm_up}"))

@@ -28,8 +28,9 @@ def main(job: dict[str, Any]) -> None:
         answers.flush()
 
     try:
+        note = _limit_threads(Path(job["file"]), job["threads"])
         network, whole = _prepare(job)
-        about = {"faces": first_result(network, whole)}
+        about = {"faces": first_result(network, whole), "note": note}
     except Exception as error:
         answer({"error": f"{error or type(error).__name__}".splitlines()[0]})
         return
@@ -41,6 +42,15 @@ def main(job: dict[str, Any]) -> None:
         run = network if command == "network" else whole
         answer(None if run is None else [_milliseconds(run) for _ in range(int(count))])
     answer({"peak_mb": _peak_mb()})
+
+
+def _limit_threads(path: Path, threads: int) -> str | None:
+    """ExecuTorch's threads, which no session may limit but a process of its own can; what the row is to say if not."""
+    if path.suffix.lower() != ".pte":
+        return None
+    from featherface.runtimes.executorch import size_pool
+
+    return None if size_pool(threads) else "on as many threads as ExecuTorch takes"
 
 
 def first_result(network: Callable[[], Any], whole: Callable[[], Any] | None) -> int | None:
