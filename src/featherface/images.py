@@ -27,6 +27,9 @@ ImageSource = str | os.PathLike[str] | bytes | NDArray[np.uint8] | Any
 PAD_COLOUR = (123, 117, 104)
 """RGB that the network's normalisation turns into zero."""
 
+PAD_MULTIPLE = 32
+"""The networks' largest stride: sides of what goes into them are multiples of it."""
+
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".ppm", ".pgm"}
 )

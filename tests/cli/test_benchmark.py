@@ -1,8 +1,9 @@
-"""`featherface benchmark` from end to end, with few runs, and what it must refuse."""
+"""`featherface benchmark` from end to end, with few runs."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,8 +13,8 @@ import pytest
 from featherface.benchmark import worker
 from featherface.benchmark.report import table
 from featherface.benchmark.run import Measured, Spread, Subject, measure, parse_picture_size, spread
-from featherface.cli.benchmark import _told_apart
-from featherface.errors import ConfigError, FeatherFaceError, ModelError
+from featherface.cli.benchmark_files import _told_apart
+from featherface.errors import FeatherFaceError, ModelError
 from featherface.export.check import PHOTO
 from featherface.export.fingerprint import fingerprint
 from featherface.export.versions import versions
@@ -64,47 +65,12 @@ def test_every_file_is_measured_and_a_broken_one_stops_nobody(run, stranger, tmp
     ]
 
 
-BAD = [
-    pytest.param(["--sizes", "big"], "size 'big': expected 320, 640, vga", id="no size"),
-    pytest.param(["--threads", "0"], "--threads '0'", id="no threads"),
-    pytest.param(["--repeats", "1"], "at least 2 repeats", id="one repeat has no spread"),
-    pytest.param(["--formats", "caffe"], "no format 'caffe'", id="unknown format"),
-    pytest.param(
-        ["--models", str(WEIGHTS / "v2.onnx"), "--formats", "caffe"], "no format 'caffe'", id="also of a file"
-    ),
-    pytest.param(["--formats", "onnx-int4"], "there are -fp16, -int8", id="unknown precision"),
-    pytest.param(["--formats", "ncnn-bf16"], "only openvino computes in bf16", id="bf16 elsewhere"),
-    pytest.param(["--formats", "onnx-int8"], "--calibration DIR", id="int8 without pictures"),
-    pytest.param(["--models", "none.onnx"], "none.onnx: no such file", id="no model file"),
-    pytest.param(["--photo", "x" * 300], "cannot be read (file name too long)", id="a photo's name too long"),
-    pytest.param(["--photo", "none.jpg"], "none.jpg: no such file", id="no photo"),
-    pytest.param(["--picture", "a.bmp"], "must end in .png or .svg", id="a picture of another kind"),
-]
-
-
-UNMEASURED = [
-    pytest.param("onnx-fp16,torchscript", "640", "does not run libtorch's files", id="torchscript"),
-    pytest.param("onnx-fp16,coreml-fp16", "640", "does not run Core ML's files", id="coreml"),
-    pytest.param("onnx-fp16,onnx-int4", "640", "there are -fp16, -int8", id="a precision that there is not"),
-    pytest.param("onnx-fp16,ncnn-", "640", "there are -fp16, -int8", id="a dash too many"),
-    pytest.param("onnx-fp16", "640,big", "size 'big'", id="no size"),
-]
-
-
-@pytest.mark.parametrize(("formats", "sizes", "reason"), UNMEASURED)
-def test_what_cannot_be_measured_is_told_before_anything_is_exported(
-    run, formats, sizes, reason, monkeypatch
-):
-    monkeypatch.setattr("featherface.export.export.export_model", lambda *_, **__: pytest.fail("exported"))
-    outcome = run("benchmark", "--formats", formats, "--sizes", sizes)
-    assert outcome.code == 1 and reason in outcome.err.splitlines()[-1]
-
-
-@pytest.mark.parametrize(("options", "reason"), BAD)
-def test_what_cannot_be_measured_is_one_line(run, options, reason):
-    outcome = run("benchmark", *options)
-    assert outcome.code == 1
-    assert reason in outcome.err.splitlines()[-1]
+def test_spaces_after_commas_do_not_count(run, monkeypatch):
+    seen = []
+    monkeypatch.setattr("featherface.benchmark.run.measure", lambda subjects, *_: seen.extend(subjects) or [])
+    outcome = run("benchmark", "--models", "v2, nano_b,", "--sizes", "64x96, 320", "--threads", "1, 2")
+    assert outcome.code == 0, outcome.err
+    assert {subject.title for subject in seen} == {"v2 onnx", "nano_b onnx"} and len(seen) == 8
 
 
 def test_files_of_one_name_are_told_apart(run, stranger, tmp_path, monkeypatch):
@@ -131,19 +97,6 @@ def test_a_network_of_one_size_is_not_measured_at_another(tmp_path, monkeypatch)
     job = {"file": "a.tflite", "size": [320, 320], "threads": 1, "precision": None, "photo": str(photo)}
     with pytest.raises(ModelError, match="takes 64x64 only"):
         worker._prepare(job)
-
-
-@pytest.mark.parametrize("option", ["--json", "--picture"])
-def test_a_result_that_could_not_be_written_is_told_before_anything_is_measured(
-    run, option, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("featherface.benchmark.run.measure", lambda *_: pytest.fail("measured"))
-    (tmp_path / "file").write_text("")
-    (tmp_path / "folder.svg").mkdir()
-    for target in (tmp_path / "file" / "x.svg", tmp_path / "folder.svg"):
-        outcome = run("benchmark", option, target)
-        assert outcome.code == 1
-        assert f"{option} {target}: cannot be written" in outcome.err.splitlines()[-1]
 
 
 def test_the_table_is_printed_even_when_the_file_then_fails(run, monkeypatch, tmp_path):
@@ -202,7 +155,6 @@ def test_only_the_processes_of_one_size_live_at_once(monkeypatch, tmp_path):
 def test_weights_are_exported_and_a_file_of_others_is_not_reused(run, tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     from featherface.model.weights import load_weights, save_weights
-    from featherface.zoo import WEIGHTS
 
     network = load_weights(WEIGHTS / "nano_b.safetensors")
     made = []
@@ -245,12 +197,46 @@ def test_spread_is_median_and_quartiles():
     assert spread([1.0]) is None
 
 
+POOL = [
+    pytest.param("x.pte", True, [2], None, id="ExecuTorch's pool is given its size"),
+    pytest.param("x.pte", False, [2], "on as many threads as ExecuTorch takes", id="it takes none"),
+    pytest.param("x.onnx", False, [], None, id="others are told by their session"),
+]
+
+
+@pytest.mark.parametrize(("file", "sized", "asked", "note"), POOL)
+def test_the_threads_of_a_process_are_those_asked_for(file, sized, asked, note, monkeypatch):
+    counts = []
+    pool = SimpleNamespace(size_pool=lambda count: counts.append(count) or sized)
+    monkeypatch.setitem(sys.modules, "featherface.runtimes.executorch", pool)
+    assert worker._limit_threads(Path(file), 2) == note
+    assert counts == asked
+
+
+def test_a_row_says_that_it_had_other_threads():
+    good = Spread(2.0, 1.0, 3.0, 1.0, 5)
+    row = Measured(Subject("x.pte", Path("x.pte"), "640", 1), good, good, 1, 1.0, 1.0, note="on two threads")
+    assert table([row]).splitlines()[-1].endswith("  on two threads")
+
+
+FIRST = [
+    pytest.param(True, ["whole"], 2, id="ours: the faces"),
+    pytest.param(False, ["network"], None, id="another's: what the network puts out"),
+]
+
+
+@pytest.mark.parametrize(("is_ours", "ran", "faces"), FIRST)
+def test_a_cold_start_ends_with_one_run(is_ours, ran, faces):
+    runs = []
+
+    def whole():
+        runs.append("whole")
+        return [1, 2]
+
+    assert worker.first_result(lambda: runs.append("network"), whole if is_ours else None) == faces
+    assert runs == ran
+
+
 @pytest.mark.parametrize(("text", "size"), [("vga", (480, 640)), ("1080p", (1080, 1920)), ("7x9", (7, 9))])
 def test_sizes_are_height_by_width(text, size):
     assert parse_picture_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "x", "0x5", "5x", "-1x5"])
-def test_sizes_that_are_none(text):
-    with pytest.raises(ConfigError):
-        parse_picture_size(text)

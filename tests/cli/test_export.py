@@ -63,7 +63,6 @@ BAD = [
     pytest.param(["--calibration", "{empty}"], "are for int8: --int8", id="calibration without int8"),
     pytest.param(["--float-layers", "neck"], "are for int8: --int8", id="float layers without int8"),
     pytest.param(["--format", "ncnn", "--with-nms"], "no suppression", id="nms where there is none"),
-    pytest.param(["--format", "torchscript", "--photos", "{empty}/x.jpg"], "no such file", id="no photo"),
 ]
 
 
@@ -74,7 +73,26 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(run, options, reason,
     outcome = run("export", *[o.format(empty=empty) for o in options], "--output", output)
     assert outcome.code == 1
     assert reason in outcome.err.splitlines()[-1]
-    assert not output.exists() or list(output.iterdir()) == []
+    assert not output.exists()
+
+
+PHOTOS = [
+    pytest.param("none.jpg", "none.jpg: no such file", id="no photo"),
+    pytest.param("damaged.jpg", "damaged.jpg: not a picture that can be decoded", id="a damaged photo"),
+]
+
+
+@pytest.mark.parametrize(("photo", "reason"), PHOTOS)
+def test_a_photo_that_cannot_be_read_is_told_before_anything_is_converted(
+    run, photo, reason, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("featherface.export.torchscript.convert", lambda *_: pytest.fail("converted"))
+    (tmp_path / "damaged.jpg").write_text("no picture")
+    outcome = run(
+        "export", "--format", "torchscript", "--photos", tmp_path / photo, "--output", tmp_path / "o"
+    )
+    assert outcome.code == 1 and reason in outcome.err.splitlines()[-1]
+    assert not (tmp_path / "o").exists()
 
 
 SENSITIVITY = [
@@ -91,7 +109,7 @@ def test_a_sensitivity_that_cannot_be_measured_is_one_line_and_no_header(
 ):
     from featherface.model import PRESETS, build
 
-    monkeypatch.setattr("featherface.model.weights.load_any", lambda path: build(PRESETS["v1"]).eval())
+    monkeypatch.setattr("featherface.export.load.load_any", lambda path: build(PRESETS["v1"]).eval())
     names = {"v1": tmp_path / "v1.pth", "empty": tmp_path}
     given = [o.format(**names) for o in options]
     outcome = run("export", "--sensitivity", tmp_path, "--calibration", examples, *given)

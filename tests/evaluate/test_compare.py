@@ -107,7 +107,7 @@ def test_the_command_compares_and_draws(shared, tmp_path):
     [
         pytest.param(["--models", ","], "at least one model", id="no models"),
         pytest.param(["--models", "v2", "--repeats", "1"], "three repeats", id="nothing to take a median of"),
-        pytest.param(["--models", "none.onnx"], "none.onnx", id="a missing file"),
+        pytest.param(["--models", "v2, none.onnx "], "none.onnx: no such file", id="a missing file"),
         pytest.param(
             ["--models", "v2", "--picture", "c.bmp2"], "written as", id="a picture that cannot be drawn"
         ),

@@ -143,7 +143,7 @@ def test_photos_without_faces_check_nothing_and_that_is_said(v2, tmp_path):
         ModelError, match=r"torch finds no faces of a score over 0.50 on .*grey.png, so ONNX Runtime"
     ):
         export_model(v2, "v2", tmp_path / "out", _options(), [photo])
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 96), (128, 32)])

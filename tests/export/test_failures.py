@@ -71,6 +71,17 @@ def test_what_a_converter_raises_is_one_line(error, said, plain, tmp_path, monke
     assert said.format(folder=tmp_path) in _export(plain, tmp_path, monkeypatch, "convert", _raise(error))
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["made", "there before"])
+def test_only_a_folder_that_was_made_for_it_goes_with_a_failed_export(there, plain, tmp_path, monkeypatch):
+    folder = tmp_path / "above" / "output"
+    if there:
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(torchscript, "convert", _raise(ForeignError()))
+    with pytest.raises(ModelError):
+        export_model(plain, "small", folder, OPTIONS, needs_faces=False)
+    assert (folder.exists(), (tmp_path / "above").exists()) == (there, there)
+
+
 def test_a_converter_that_cannot_write_its_file_names_the_output(plain, tmp_path, monkeypatch):
     def full(model, path, options):
         raise OSError(errno.EIO, "Input/output error", str(path))

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from featherface.boxes import decode_boxes, decode_landmarks
-from featherface.cli.export import load_model
 from featherface.errors import ConfigError, FeatherFaceError, MissingExtraError, ModelError
 from featherface.export.export import export_model
+from featherface.export.load import load_model
 from featherface.export.options import FORMATS, Options, find_format
 from featherface.export.place import place
 from featherface.export.portable import Decoded, Portable

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from featherface.boxes import decode_boxes, decode_landmarks
-from featherface.cli.export import load_model
 from featherface.errors import ConfigError, DataError
 from featherface.export.calibration import batches
 from featherface.export.check import PHOTO
 from featherface.export.export import export_model
 from featherface.export.int8 import layer_of_nodes, quantize, sensitivity
 from featherface.export.layers import layer_name
+from featherface.export.load import load_model
 from featherface.export.onnx import trace_onnx
 from featherface.export.options import Options, find_format
 from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, Decoded

@@ -9,7 +9,7 @@ import pytest
 
 from featherface.errors import ConfigError, MissingExtraError, ModelError
 from featherface.export import versions
-from featherface.export.export import check
+from featherface.export.export import check_possible
 from featherface.export.options import Options, find_format, parse_size
 
 LIMITS = [
@@ -51,10 +51,10 @@ def test_layers_that_no_network_has_cannot_stay_float(name, groups, reason, tmp_
 def test_layers_that_this_network_lacks_cannot_stay_float(group, there, plain, examples):
     options = Options(find_format("onnx"), precision="int8", calibration=examples, float_layers=(group,))
     if there:
-        check(plain, options)
+        check_possible(plain, options)
     else:
         with pytest.raises(ConfigError, match=f"small: has no layers '{group}'"):
-            check(plain, options)
+            check_possible(plain, options)
 
 
 @pytest.mark.parametrize(("name", "options", "reason"), LIMITS)
@@ -76,6 +76,11 @@ def test_a_runtime_that_is_too_old_or_missing_is_named():
         versions.require("onnx", "train", "999.0")
     with pytest.raises(MissingExtraError, match=r"pip install 'featherface\[ncnn\]'"):
         versions.require("no-such-package", "ncnn", "1.0")
+
+
+def test_the_versions_in_the_json_are_those_of_all_that_an_export_needs():
+    shaping = {"torch", "onnx", "onnxscript", "onnxslim"}  # the extra train's, which every export has
+    assert shaping <= versions.versions().keys()
 
 
 def test_replacing_an_option_checks_again():

@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("torch", reason="the extra train is not installed")
 
 from featherface import Detector
-from featherface.cli.export import load_model
 from featherface.export.export import export_model
+from featherface.export.load import load_model
 from featherface.export.options import Options, find_format
 from featherface.images import resize
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,8 +112,8 @@ def test_a_litert_session_is_shared_by_threads_and_survives_pickling():
 @pytest.mark.slow
 def test_an_executorch_file_finds_the_same_face_from_any_thread(portrait, tmp_path):
     pytest.importorskip("executorch", reason="executorch is not installed: see docs/deployment.md")
-    from featherface.cli.export import load_model
     from featherface.export.export import export_model
+    from featherface.export.load import load_model
     from featherface.export.options import Options, find_format
     from featherface.images import resize
 
@@ -127,6 +128,15 @@ def test_an_executorch_file_finds_the_same_face_from_any_thread(portrait, tmp_pa
     _append(file, b"x")
     with pytest.raises(ModelError, match="does not match the sha256"):
         Detector(file)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_executorchs_pool_takes_the_size_that_it_is_given(threads):
+    pytest.importorskip("executorch", reason="executorch is not installed: see docs/deployment.md")
+    # A process of its own: a program that is loaded in this one would keep the old pool.
+    code = f"from featherface.runtimes.executorch import size_pool; print(size_pool({threads}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"
 
 
 @pytest.mark.parametrize("copied", RUNTIMES, indirect=True)

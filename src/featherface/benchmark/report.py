@@ -38,6 +38,7 @@ def table(results: Sequence[Measured]) -> str:
         lines.append(
             f"{lead}{_text(result.network_ms):>22}{result.network_ms.median / first:7.2f}"
             f"{_text(result.whole_ms):>22}{result.cold_start_s:8.2f}{result.peak_mb:9.0f}{result.file_mb:9.2f}"
+            + (f"  {result.note}" if result.note else "")
         )
     return "\n".join([*lines, *notes])
 

@@ -65,10 +65,12 @@ class Measured:
     """Picture in memory to Detections."""
     faces: int | None = None
     cold_start_s: float | None = None
-    """From starting Python to the first result."""
+    """From starting Python to the first result: the faces, or of others' files what the network puts out."""
     peak_mb: float | None = None
     file_mb: float = 0.0
     error: str | None = None
+    note: str | None = None
+    """What was not as asked for."""
     times: dict[str, list[float]] = field(default_factory=lambda: {"network": [], "whole": []}, repr=False)
 
 
@@ -80,13 +82,18 @@ def measure(
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Measured]:
     """Every subject's times, interleaved. A subject that fails has an `error`; the others go on."""
-    if repeats < 2 or warm_up < 0:
-        raise ConfigError(f"{repeats} repeats after {warm_up} warm-up runs: at least 2 repeats")
+    check_runs(repeats, warm_up)
     results = [Measured(subject, file_mb=file_size(subject.file) / 1e6) for subject in subjects]
     # Ratios are within a size, so only its processes need take turns; all at once might not fit the memory.
     for size in dict.fromkeys(result.subject.size for result in results):
         _measure([r for r in results if r.subject.size == size], photo, repeats, warm_up, report)
     return results
+
+
+def check_runs(repeats: int, warm_up: int) -> None:
+    """ConfigError for numbers of runs that make no median and quartiles."""
+    if repeats < 2 or warm_up < 0:
+        raise ConfigError(f"{repeats} repeats after {warm_up} warm-up runs: at least 2 repeats, 0 to warm up")
 
 
 def _measure(
@@ -221,7 +228,7 @@ def _start(result: Measured, worker: _Worker, warm_up: int) -> None:
     if _failed(result, first):
         return
     result.cold_start_s = time.perf_counter() - worker.started
-    result.faces = first["faces"]
+    result.faces, result.note = first["faces"], first["note"]
     for kind in ("network", "whole"):
         if result.error is None:
             _failed(result, worker.ask(f"{kind} {warm_up}"))

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import tempfile
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from featherface.errors import ConfigError, ModelError, reason_of
+from featherface.cli.benchmark_files import export_missing, plan, subjects
+from featherface.cli.lists import listed
+from featherface.cli.targets import check_targets, writing
+from featherface.errors import ConfigError
 
-if TYPE_CHECKING:
-    from featherface.benchmark.run import Subject
-
-_WEIGHTS = (".pth", ".safetensors")
-_NOT_RUN = ("torchscript", "coreml")
 _PICTURE = Path(__file__).parents[1] / "export" / "faces.jpg"
 
 
@@ -53,33 +49,31 @@ def benchmark(
 
     from featherface.atomic import write_text
     from featherface.benchmark.report import draw, require_matplotlib, table, to_json
-    from featherface.benchmark.run import machine, measure, parse_picture_size
+    from featherface.benchmark.run import check_runs, machine, measure, parse_picture_size
     from featherface.export.versions import versions
+    from featherface.images import read_image
 
+    # Exporting and measuring take minutes to hours: what is wrong is told before.
     if picture is not None and picture.suffix not in (".png", ".svg"):
         raise ConfigError(f"--picture {picture}: must end in .png or .svg")
-    for option, target in (("--json", json), ("--picture", picture)):
-        if target is not None:
-            _check_target(option, target)
+    check_targets(json, picture, folders=[work])
     if picture is not None:
         require_matplotlib()
-    _check_photo(photo)
-    for form in formats.split(","):
-        _check_format(form)
-    for size in sizes.split(","):
+    check_runs(repeats, warm_up)
+    read_image(photo)
+    named, forms, pictures = listed(models), listed(formats), listed(sizes)
+    counts = [_thread_count(text) for text in listed(threads)]
+    for option, values in (("models", named), ("formats", forms), ("sizes", pictures), ("threads", counts)):
+        if not values:
+            raise ConfigError(f"--{option}: names none")
+    for size in pictures:
         parse_picture_size(size)
-    counts = [_thread_count(text) for text in threads.split(",")]
     with tempfile.TemporaryDirectory() as temporary:
-        subjects = [
-            subject
-            for size in sizes.split(",")
-            for model in models.split(",")
-            for form in formats.split(",")
-            for subject in _subjects(model, form, size, counts, work or Path(temporary), calibration)
-        ]
-        subjects = list({(s.file, s.size, s.threads, s.precision): s for s in subjects}.values())
+        folder = work or Path(temporary)
+        wanted = plan(named, forms, pictures, folder, calibration)
+        export_missing(wanted, folder)
         results = measure(
-            _told_apart(subjects), photo, repeats, warm_up, lambda line: typer.echo(line, err=True)
+            subjects(wanted, counts), photo, repeats, warm_up, lambda line: typer.echo(line, err=True)
         )
     about = machine()
     load = f", load {about['load_average']}" if about["load_average"] is not None else ""
@@ -87,122 +81,13 @@ def benchmark(
     typer.echo(table(results))
     if json is not None:
         found = to_json(results, versions(), photo, repeats, warm_up)
-        write_text(json, json_module.dumps(found, indent=1) + "\n")
+        with writing(json):
+            write_text(json, json_module.dumps(found, indent=1) + "\n")
     if picture is not None:
-        draw(results, picture)
+        with writing(picture):
+            draw(results, picture)
     if any(result.error for result in results):
         raise typer.Exit(1)
-
-
-def _subjects(
-    model: str, form: str, size: str, counts: list[int], work: Path, calibration: Path | None
-) -> list[Subject]:
-    """A file as it is; a shipped model in the format asked for, exported first where it has to be."""
-    from featherface.benchmark.run import Subject, parse_picture_size
-
-    height, width = parse_picture_size(size)
-    kind, _, precision = form.partition("-")
-    hint = precision if precision == "bf16" else None
-    if Path(model).suffix in _WEIGHTS:
-        file = _exported(model, kind, "" if hint else precision, (height, width), work, calibration)
-        return [Subject(f"{Path(model).name} {form}", file, size, count, hint) for count in counts]
-    if Path(model).suffix:
-        if not Path(model).is_file():
-            raise ModelError(f"{model}: no such file")
-        if hint and Path(model).suffix == ".xml":
-            return [Subject(f"{Path(model).name} {form}", Path(model), size, count, hint) for count in counts]
-        return [Subject(Path(model).name, Path(model), size, count) for count in counts]
-    if form == "onnx":
-        from featherface.zoo import find_model
-
-        file = find_model(model)
-    else:
-        file = _exported(model, kind, "" if hint else precision, (height, width), work, calibration)
-    return [Subject(f"{model} {form}", file, size, count, hint) for count in counts]
-
-
-def _told_apart(subjects: list[Subject]) -> list[Subject]:
-    """Files of one name in different folders by their whole paths."""
-    files: dict[tuple[str, str], set[Path]] = {}
-    for s in subjects:  # of one title in two sizes may well be two files
-        files.setdefault((s.title, s.size), set()).add(s.file)
-    return [replace(s, title=str(s.file)) if len(files[s.title, s.size]) > 1 else s for s in subjects]
-
-
-def _exported(
-    model: str, kind: str, precision: str, size: tuple[int, int], work: Path, calibration: Path | None
-) -> Path:
-    from featherface.export.options import Options, find_format
-
-    form = find_format(kind)
-    padded = (-(-size[0] // 32) * 32, -(-size[1] // 32) * 32)
-    options = Options(
-        form,
-        input_size=None if form.dynamic else padded,
-        precision=precision or "fp32",  # type: ignore[arg-type]
-        calibration=calibration if precision == "int8" else None,
-    )
-    from featherface.cli.export import load_model
-    from featherface.export.fingerprint import fingerprint, is_made_from
-
-    name, network = load_model(model)
-    if Path(model).suffix:  # two files in different folders may have one name
-        name = f"{name}-{fingerprint(network, replace(options, calibration=None, precision='fp32'))[:8]}"
-    file = work / options.file_name(name)
-    if not is_made_from(file, network, options) or not _is_whole(file):
-        from featherface.export.export import export_model
-
-        typer.echo(f"exporting {file.name}", err=True)
-        export_model(network, name, work, options, report=lambda line: typer.echo(line, err=True))
-    return file
-
-
-def _is_whole(file: Path) -> bool:
-    from featherface.runtimes.card import checked_spec
-
-    try:
-        checked_spec(file)
-    except ModelError:
-        return False
-    return True
-
-
-def _check_format(text: str) -> None:
-    """ConfigError for what is no format, or one that nothing here runs, before anything is exported."""
-    from featherface.export.options import find_format
-
-    kind, dash, precision = text.partition("-")
-    runtime = find_format(kind).runtime
-    if kind in _NOT_RUN:
-        raise ConfigError(
-            f"format {text!r}: the detector does not run {runtime}'s files, so they are not measured"
-        )
-    if precision == "bf16" and kind != "openvino":
-        raise ConfigError(f"format {text!r}: only openvino computes in bf16 when told to")
-    if dash and precision not in ("fp16", "int8", "bf16"):
-        raise ConfigError(f"format {text}: there are -fp16, -int8 and openvino-bf16")
-
-
-def _check_photo(photo: Path) -> None:
-    try:
-        there = photo.is_file()
-    except OSError as error:  # a name that is too long, a folder that lets nobody look
-        raise ConfigError(f"--photo {photo}: cannot be read ({reason_of(error)})") from error
-    if not there:
-        raise ConfigError(f"--photo {photo}: no such file")
-
-
-def _check_target(option: str, target: Path) -> None:
-    """Hours of measuring are not to end at a file that cannot be written."""
-    folder = target.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "is a folder")
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ConfigError(f"{option} {target}: cannot be written ({reason_of(error)})") from error
 
 
 def _thread_count(text: str) -> int:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from featherface.cli.lists import listed
 from featherface.cli.progress import bar
 from featherface.cli.targets import check_targets, writing
 from featherface.errors import ConfigError
@@ -37,7 +38,7 @@ def compare(
     from featherface.evaluate.ours import our_candidate
     from featherface.evaluate.run import every_nth, load_set
 
-    names = [name for name in models.split(",") if name]
+    names = listed(models)
     if not names or repeats < 3:
         raise ConfigError(f"{len(names)} models, {repeats} repeats: at least one model and three repeats")
     check_targets(json, picture)

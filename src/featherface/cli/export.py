@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from featherface.cli.lists import listed
 from featherface.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def export(
         iou_threshold=iou_threshold,
         max_detections=max_detections,
     )
+    from featherface.export.load import load_model
+
     if sensitivity is not None:
         _print_sensitivity(load_model(model)[1], options, sensitivity, sensitivity_images)
         return
@@ -124,30 +127,17 @@ def export(
 def _groups(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
-    return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def load_model(model: str) -> tuple[str, FeatherFace]:
-    """The torch network and what its files are called."""
-    from featherface.model import PRESETS
-    from featherface.model.weights import load_any, load_weights
-    from featherface.zoo import shipped_weights
-
-    if weights := shipped_weights(model):
-        return model, load_weights(weights)
-    if model in PRESETS:
-        raise ConfigError(f"{model}: a layout whose weights do not ship; name a .safetensors or .pth file")
-    return Path(model).stem, load_any(model).eval()
+    return () if text == "none" else tuple(listed(text))
 
 
 def _print_sensitivity(network: FeatherFace, options: Options, data: Path, images: int) -> None:
     """AP lost per group of layers: what stays float is chosen by this."""
     from featherface.cli.validation import make_measure
-    from featherface.export.export import check
+    from featherface.export.export import check_possible
 
     if options.format.name != "onnx":
         raise ConfigError("--sensitivity is measured in ONNX Runtime: --format onnx")
-    check(network, options)
+    check_possible(network, options)
     measure = make_measure(str(data), images)
     from featherface.export.int8 import Sensitivity, sensitivity
 

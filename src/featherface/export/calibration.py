@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from featherface.errors import DataError, ImageError, reason_of
 from featherface.export.options import DEFAULT_SIZE, Options
-from featherface.images import IMAGE_SUFFIXES, read_image, resize, to_input
-from featherface.model.network import PAD_MULTIPLE
+from featherface.images import IMAGE_SUFFIXES, PAD_MULTIPLE, read_image, resize, to_input
 
 
 def find_pictures(folder: Path, count: int) -> list[Path]:

@@ -12,8 +12,7 @@ import torch
 
 from featherface.errors import ModelError
 from featherface.export.options import DEFAULT_SIZE, Options
-from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS
-from featherface.export.torchscript import portable
+from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, portable
 from featherface.export.versions import require
 from featherface.model.network import FeatherFace
 
@@ -54,7 +53,7 @@ def check_structure(path: Path, options: Options) -> str:
     outputs = {value.name for value in about.output}
     if outputs != set(_names(options)):
         raise ModelError(f"Core ML file: its outputs are {sorted(outputs)}")
-    return "not run: Core ML runs on Apple systems only; inputs and outputs checked"
+    return "not run: featherface does not run Core ML; inputs and outputs checked"
 
 
 def _names(options: Options) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from featherface.export.check import Run
 from featherface.export.fusion import fuse
 from featherface.export.layers import is_in, layer_name
 from featherface.export.options import DEFAULT_SIZE, Options
-from featherface.export.torchscript import portable
+from featherface.export.portable import portable
 from featherface.export.versions import require
 from featherface.model.network import FeatherFace
 

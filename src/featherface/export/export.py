@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from featherface.export.place import place, refuse_folder
 from featherface.export.portable import is_deformable
 from featherface.export.snippets import write_snippet
 from featherface.export.versions import refuse_older_converters, versions
-from featherface.model.network import PAD_MULTIPLE, FeatherFace, count_parameters
+from featherface.images import PAD_MULTIPLE, read_image
+from featherface.model.network import FeatherFace, count_parameters
 from featherface.runtimes.card import card_path, sha256
 from featherface.runtimes.versions import import_failure
 
@@ -79,15 +80,15 @@ def export_model(
     """Write the model file, the JSON beside it and an example for its runtime into `directory`.
 
     The file is run on `photos` in its runtime first. Raises ConfigError for what cannot be, DataError for a
-    calibration folder without pictures, MissingExtraError for a converter or runtime that is not installed,
-    ModelError when the file drifts from torch, or when torch finds no face on the photos to compare (a network
-    that was never trained does not: `needs_faces`); nothing is written then.
+    calibration folder without pictures, ImageError for a photo that cannot be read, MissingExtraError for a
+    converter or runtime that is not installed, ModelError when the file drifts from torch, or when torch finds no
+    face on the photos to compare (a network that was never trained does not: `needs_faces`); nothing is written
+    then.
     """
-    converter = _converter(options)
-    check(model, options)
+    converter = ready_converter(model, options)
     refuse_folder(directory / options.file_name(name))
-    if hasattr(converter, "check_installed"):
-        converter.check_installed(options)
+    for photo in photos:
+        read_image(photo)  # converting takes minutes, after which it would be read for the first time
     with _workplace(directory) as folder:
         path = folder / options.file_name(name)
         report(f"converting to {options.format.runtime}")
@@ -105,6 +106,15 @@ def export_model(
     return Exported(directory / path.name, directory / card.name, directory / snippet.name, parity, size)
 
 
+def ready_converter(model: FeatherFace, options: Options) -> Any:
+    """The module that writes the format, once what it needs is there: see `export_model` for what is raised."""
+    converter = _converter(options)
+    check_possible(model, options)
+    if hasattr(converter, "check_installed"):
+        converter.check_installed(options)
+    return converter
+
+
 def _converter(options: Options) -> Any:
     """The module that writes the format."""
     kind = options.format
@@ -118,7 +128,7 @@ def _converter(options: Options) -> Any:
         raise import_failure(error, package or "a package", "train") from error
 
 
-def check(model: FeatherFace, options: Options) -> None:
+def check_possible(model: FeatherFace, options: Options) -> None:
     """ConfigError for what this network cannot become, DataError for a calibration folder without pictures."""
     if is_deformable(model) and not options.format.deformable:
         raise ConfigError(f"{model.config.name}: {options.format.runtime} has no deformable convolution")
@@ -135,17 +145,33 @@ def check(model: FeatherFace, options: Options) -> None:
 @contextmanager
 def _workplace(directory: Path) -> Iterator[Path]:
     """A folder beside the results, which vanishes whatever happens."""
+    with _made(directory):
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=".export-", dir=directory))
+        except OSError as error:
+            raise FeatherFaceError(f"{directory}: cannot be written ({reason_of(error)})") from error
+        try:
+            yield folder
+        except OSError as error:
+            raise FeatherFaceError(f"{directory}: cannot be written ({error})") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _made(directory: Path) -> Iterator[None]:
+    """The folder, with those above it; what was made of them goes again when nothing came to lie in it."""
+    absent: list[Path] = []
     try:
+        absent += [path for path in (directory, *directory.parents) if not path.exists()]
         directory.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".export-", dir=directory))
+        yield
     except OSError as error:
         raise FeatherFaceError(f"{directory}: cannot be written ({reason_of(error)})") from error
-    try:
-        yield folder
-    except OSError as error:
-        raise FeatherFaceError(f"{directory}: cannot be written ({error})") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for path in absent:
+            with suppress(OSError):  # it holds something, or was never made
+                path.rmdir()
 
 
 def _convert(

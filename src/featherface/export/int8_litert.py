@@ -68,7 +68,7 @@ def _calibrated(recipe: Any, path: Path, options: Options) -> Any:
 
     signatures = Interpreter(str(path)).get_signature_list()
     (signature, ends), *_ = signatures.items()
-    data = [{ends["inputs"][0]: images} for images in batches(options)]
     watch = calibrator.Calibrator(str(path), num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-    watch.calibrate({signature: data}, recipe)
+    for images in batches(options):  # of all at once it makes a list, hundreds of megabytes
+        watch.calibrate({signature: [{ends["inputs"][0]: images}]}, recipe)
     return watch.get_model_qsvs()

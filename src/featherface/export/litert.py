@@ -11,7 +11,7 @@ import torch
 
 from featherface.export.check import Run
 from featherface.export.options import DEFAULT_SIZE, Options
-from featherface.export.torchscript import portable
+from featherface.export.portable import portable
 from featherface.export.versions import require
 from featherface.model.network import FeatherFace
 

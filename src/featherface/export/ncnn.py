@@ -12,7 +12,7 @@ import numpy as np
 from featherface.errors import ModelError
 from featherface.export.check import Run
 from featherface.export.options import Options
-from featherface.export.torchscript import portable, trace
+from featherface.export.portable import portable, trace
 from featherface.export.torchvision_op import with_torchvision_op
 from featherface.export.versions import require
 from featherface.model.network import FeatherFace

@@ -22,7 +22,8 @@ from featherface.export.deform import ONNX_TRANSLATIONS, with_deform_operator
 from featherface.export.deploy import Deployed
 from featherface.export.layers import layer_name
 from featherface.export.reference import magnitude
-from featherface.model.network import PAD_MULTIPLE, FeatherFace, count_parameters
+from featherface.images import PAD_MULTIPLE
+from featherface.model.network import FeatherFace, count_parameters
 
 OPSET = 20
 OUTPUTS = ("scores", "box_deltas", "landmark_deltas")

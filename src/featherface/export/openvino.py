@@ -10,8 +10,7 @@ import numpy as np
 from featherface.export.check import Run
 from featherface.export.int8_openvino import calibrated, compress, shrink
 from featherface.export.options import Options
-from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS
-from featherface.export.torchscript import portable, trace
+from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, portable, trace
 from featherface.export.torchvision_op import with_torchvision_op
 from featherface.export.versions import require
 from featherface.model.network import FeatherFace

@@ -8,8 +8,8 @@ from typing import Literal
 
 from featherface.errors import ConfigError
 from featherface.export.layers import LITERT_GROUPS, check_groups
+from featherface.images import PAD_MULTIPLE
 
-PAD_MULTIPLE = 32
 Precision = Literal["fp32", "fp16", "int8"]
 
 

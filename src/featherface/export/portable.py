@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from featherface.export.options import DEFAULT_SIZE, Options
 from featherface.export.rewrites import class_difference, fold_shuffles, replace
 from featherface.model.attention import CoordinateAttention
 from featherface.model.config import ModelConfig
@@ -92,6 +95,20 @@ class Decoded(nn.Module):
         landmarks = centres + landmark_deltas * (centre_scale * sizes)
         deltas = (box_deltas, landmark_deltas) if self.keep_deltas else ()
         return scores, boxes, landmarks, *deltas
+
+
+def portable(model: FeatherFace, options: Options) -> nn.Module:
+    """The network to convert, with decoding inside when asked."""
+    network: nn.Module = Portable(model)
+    return Decoded(network, model.config, options.input_size).eval() if options.decodes else network
+
+
+def trace(network: nn.Module, options: Options) -> Any:
+    """The network traced, where TorchScript, ncnn and OpenVINO start; sizes stay free where the operators allow it."""
+    height, width = options.input_size or DEFAULT_SIZE
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracer's own deprecation, and its doubts about shapes
+        return torch.jit.trace(network, torch.zeros(1, 3, height, width), check_trace=False)  # type: ignore[no-untyped-call]
 
 
 def is_deformable(model: nn.Module) -> bool:

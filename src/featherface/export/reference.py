@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from featherface.boxes import decode_boxes, decode_landmarks, nms
 from featherface.export.options import DEFAULT_SIZE, Options
-from featherface.images import Image, read_image, resize, to_input
+from featherface.images import PAD_MULTIPLE, Image, read_image, resize, to_input
 from featherface.model.fold import folded
-from featherface.model.network import PAD_MULTIPLE, FeatherFace
+from featherface.model.network import FeatherFace
 from featherface.priors import prior_boxes
 
 Arrays = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]

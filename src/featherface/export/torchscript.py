@@ -1,4 +1,4 @@
-"""TorchScript: traced with plain operators; also where the ncnn and OpenVINO conversions start."""
+"""TorchScript: traced with plain operators."""
 
 from __future__ import annotations
 
@@ -7,27 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from featherface.export.check import Run
-from featherface.export.options import DEFAULT_SIZE, Options
-from featherface.export.portable import Decoded, Portable
+from featherface.export.options import Options
+from featherface.export.portable import portable, trace
 from featherface.export.torchvision_op import with_scripted_op
 from featherface.model.network import FeatherFace
-
-
-def portable(model: FeatherFace, options: Options) -> nn.Module:
-    """The network to convert, with decoding inside when asked."""
-    network: nn.Module = Portable(model)
-    return Decoded(network, model.config, options.input_size).eval() if options.decodes else network
-
-
-def trace(network: nn.Module, options: Options) -> Any:
-    """The traced network; sizes stay free where the operators allow it."""
-    height, width = options.input_size or DEFAULT_SIZE
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the tracer's own deprecation, and its doubts about shapes
-        return torch.jit.trace(network, torch.zeros(1, 3, height, width), check_trace=False)  # type: ignore[no-untyped-call]
 
 
 def convert(model: FeatherFace, target: Path, options: Options) -> None:

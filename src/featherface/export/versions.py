@@ -12,8 +12,8 @@ __all__ = ["installed", "refuse_older_converters", "require", "versions"]
 _LEAST = {"torch": "2.8", "onnx": "1.18", "onnxscript": "0.5", "onnxslim": "0.1.50"}
 """Of the extra `train`; all but torch matter to ONNX only."""
 _PACKAGES = (
-    "torch", "onnx", "onnxruntime", "openvino", "ncnn", "pnnx", "ai-edge-litert", "litert-torch",
-    "ai-edge-quantizer", "executorch", "torchao", "coremltools",
+    "torch", "onnx", "onnxscript", "onnxslim", "onnxruntime", "openvino", "ncnn", "pnnx", "ai-edge-litert",
+    "litert-torch", "ai-edge-quantizer", "executorch", "torchao", "coremltools",
 )  # fmt: skip
 
 

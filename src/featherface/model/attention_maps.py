@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from featherface.errors import ModelError
-from featherface.images import to_input
+from featherface.images import PAD_MULTIPLE, to_input
 from featherface.model.attention import CoordinateAttention
-from featherface.model.network import PAD_MULTIPLE, FeatherFace
+from featherface.model.network import FeatherFace
 
 _BGR_MEAN = torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1)
 

@@ -19,8 +19,6 @@ from featherface.model.heads import SSH, Head
 from featherface.model.layers import ChannelShuffle, Refinement, ShuffleBlock
 from featherface.model.neck import BiFPN
 
-PAD_MULTIPLE = 32
-
 _ATTENTION = {"cbam": CBAM, "coordinate": CoordinateAttention}
 _SHUFFLE = {"none": lambda _: nn.Identity(), "channel": lambda _: ChannelShuffle(), "block": ShuffleBlock}
 

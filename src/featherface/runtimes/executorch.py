@@ -20,11 +20,28 @@ except ImportError as error:
 _Array = NDArray[np.float32]
 
 
+def size_pool(threads: int) -> bool:
+    """Give the pool of this process so many threads; False where ExecuTorch does not let anyone, or did not do it.
+
+    Only before the first session: a program that is loaded keeps the old pool, which is then gone.
+    """
+    try:
+        from executorch.extension.pybindings.portable_lib import (
+            _threadpool_get_thread_count,
+            _unsafe_reset_threadpool,
+        )
+    except ImportError:
+        return False
+    torch.set_num_threads(1)  # it only carries tensors in and out; its threads would come on top
+    _unsafe_reset_threadpool(threads)
+    return bool(_threadpool_get_thread_count() == threads)
+
+
 class ExecuTorchSession(PerThreadSession):
     """See `featherface.runtime.Session`. One program for every thread that calls; one size of picture.
 
-    ExecuTorch has one pool of threads for the whole process, which its Python runtime does not let anyone size:
-    `threads` is taken for what it is called with, and not kept to.
+    ExecuTorch has one pool of threads for the whole process, which other sessions may be using: `threads` is taken for
+    what it is called with, and not kept to. See `size_pool`.
     """
 
     runtime = "ExecuTorch"
