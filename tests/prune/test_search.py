@@ -12,6 +12,7 @@ pytest.importorskip("optuna", reason="the prune extra is not installed")
 
 from featherface.cli.prune_search import write_results
 from featherface.errors import ConfigError, ModelError, TrainingError
+from featherface.model import preset
 from featherface.prune.config import (
     PruneConfig,
     RefitConfig,
@@ -22,7 +23,7 @@ from featherface.prune.config import (
     to_toml,
 )
 from featherface.prune.front import draw, write_table
-from featherface.prune.layout import PARTS, Rates
+from featherface.prune.layout import PARTS, Rates, pruned_layout
 from featherface.prune.search import Measured, Search, Trial, choose, with_front
 from featherface.train.config import load_config as load_training
 
@@ -264,6 +265,13 @@ def test_a_recipe_without_a_search_gets_one_within_its_rates(rates, parts, highe
     """For --smoke: the widths it tries are none that the recipe itself could not have."""
     found = some_search(rates)
     assert (found.parts, found.highest, found.lowest) == (parts, highest, 0)
+
+
+@pytest.mark.parametrize("name", ["v2", "nano_b"])
+def test_the_default_search_takes_nothing_whole_from_what_ships(name):
+    search = SearchConfig()
+    layout = pruned_layout(preset(name), Rates(**dict.fromkeys(search.parts, search.highest)), "small")
+    assert min(layout.width, *layout.level_widths) >= 8
 
 
 SHIPPED = ["nano_b", "nano_b_half", "nano_b_search"]
