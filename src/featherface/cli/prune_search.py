@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import typer
 
+from featherface.cli.targets import writing
 from featherface.errors import ConfigError
 from featherface.runtime import OnnxSession
 
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
 
 def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Bench:
     """Go on with the recipe's search until it has its trials; table, picture and chosen rates after each stop."""
-    from featherface.prune.front import write_table
-    from featherface.prune.search import Search
+    from featherface.prune.front import load_pyplot, write_table
+    from featherface.prune.search import Search, load_optuna
 
+    load_optuna()
+    load_pyplot()  # at the end only, but what is missing is told now, not hours later
     bench = make_bench(recipe, training, model)
     file = Path(recipe.output) / recipe.name / "search.log"
     studied = Search(file, recipe.search, identity(recipe, training), recipe.rates)
@@ -49,7 +52,8 @@ def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Be
             return
         done += 1
         minutes = (time.monotonic() - start) / done * (left - done) / 60
-        write_table(studied.trials(), original, file.parent / "trials.csv")
+        with writing(file.parent):
+            write_table(studied.trials(), original, file.parent / "trials.csv")
         typer.echo(f"trial {trial.number} ({left - done} to go, {minutes:.0f} min): {_line(trial)}", err=True)
 
     try:
@@ -60,7 +64,8 @@ def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Be
         typer.echo(f"stopped after {len(studied.trials())} trials; the same command goes on", err=True)
         raise typer.Exit(130) from None
     finally:
-        write_results(recipe, studied, file.parent)
+        with writing(file.parent):
+            write_results(recipe, studied, file.parent)
     typer.echo(str(file.parent / "trials.csv"))
     return bench
 

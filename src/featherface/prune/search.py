@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featherface.errors import ConfigError, MissingExtraError, TrainingError, one_line, reason_of
+from featherface.errors import ConfigError, TrainingError, one_line, reason_of
 from featherface.prune.config import SearchConfig
 from featherface.prune.layout import Rates
+from featherface.runtimes.versions import import_failure, refuse_older
 
 _STUDY = "rates"
 _FAILURES = 3
@@ -60,7 +61,7 @@ class Search:
     """
 
     def __init__(self, file: Path, config: SearchConfig, identity: dict[str, Any], first: Rates) -> None:
-        self.optuna = _optuna()
+        self.optuna = load_optuna()
         self.config, self.first = config, first
         self.study = self._open(file)
         text = json.dumps(identity, sort_keys=True)
@@ -197,9 +198,11 @@ def choose(trials: Sequence[Trial], max_parameters: int, max_latency: float = 1.
     return max(fit, key=lambda t: t.measured.ap, default=None)
 
 
-def _optuna() -> Any:
+def load_optuna() -> Any:
+    """The package that looks for rates; MissingExtraError without it, ModelError where it is broken or too old."""
     try:
         import optuna
     except ImportError as error:
-        raise MissingExtraError("optuna", "prune") from error
+        raise import_failure(error, "optuna", "prune") from error
+    refuse_older("optuna", "prune", "4")
     return optuna
