@@ -160,6 +160,13 @@ def test_another_recipes_search_is_refused(tmp_path):
         open_search(tmp_path, identity={"init": "a", "steps": 4})
 
 
+def test_what_an_older_version_did_not_keep_says_nothing_until_it_is_kept(tmp_path):
+    open_search(tmp_path, identity={"init": "a", "train": {"seed": 1}})
+    open_search(tmp_path, identity={"init": "a", "train": {"seed": 1, "decay": 3}, "teacher": "x"})
+    with pytest.raises(ConfigError, match=r"teacher, train\.decay changed"):
+        open_search(tmp_path, identity={"init": "a", "train": {"seed": 1, "decay": 4}, "teacher": "y"})
+
+
 @pytest.mark.parametrize(
     "content",
     [

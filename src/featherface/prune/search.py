@@ -12,6 +12,7 @@ from typing import Any
 
 from featherface.errors import ConfigError, TrainingError, one_line, reason_of
 from featherface.prune.config import SearchConfig
+from featherface.prune.identity import changed
 from featherface.prune.layout import Rates
 from featherface.runtimes.versions import import_failure, refuse_older
 
@@ -65,13 +66,11 @@ class Search:
         self.config, self.first = config, first
         self.study = self._open(file)
         text = json.dumps(identity, sort_keys=True)
-        known = self.study.user_attrs.get("identity")
-        if known is None:
+        known = self.study.user_attrs.get("identity", "{}")
+        if found := changed(json.loads(known), json.loads(text)):
+            raise ConfigError(f"{file}: holds another search; {', '.join(found)} changed")
+        if known != text:  # the first time, or kept by a version that knew less
             self.study.set_user_attr("identity", text)
-        elif known != text:
-            before, now = json.loads(known), json.loads(text)
-            changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-            raise ConfigError(f"{file}: holds another search; {', '.join(changed)} changed")
         if not self.study.get_trials(deepcopy=False):
             self._ask_for({part: getattr(first, part) for part in config.parts})
         self._take_up()

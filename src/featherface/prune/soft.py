@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from featherface.errors import ConfigError
 from featherface.model.config import ModelConfig
 from featherface.model.network import FeatherFace
 from featherface.prune.config import PruneConfig
+from featherface.prune.identity import changed, soft_identity
 from featherface.prune.surgery import doomed, makers
 
 Channels = dict[str, list[int]]
@@ -57,12 +57,7 @@ class SoftRecord:
 
     def __init__(self, file: Path, recipe: PruneConfig) -> None:
         self.file = file
-        rates = dataclasses.asdict(recipe.rates)
-        self.recipe = {
-            "multiple": recipe.multiple,
-            "soft.every": recipe.soft.every,
-            **{f"rates.{part}": rate for part, rate in rates.items()},
-        }
+        self.recipe = soft_identity(recipe)
 
     def keep(self, chosen: Channels) -> None:
         """Write the file anew."""
@@ -74,11 +69,8 @@ class SoftRecord:
 
     def check(self) -> None:
         """ConfigError when the file is another recipe's. None is there before the first choice."""
-        before = self._read().get("recipe", self.recipe)
-        keys = before.keys() | self.recipe.keys()
-        changed = sorted(key for key in keys if before.get(key) != self.recipe.get(key))
-        if changed:
-            raise ConfigError(f"{self.file}: belongs to another recipe; {', '.join(changed)} changed")
+        if found := changed(self._read().get("recipe", {}), self.recipe):
+            raise ConfigError(f"{self.file}: belongs to another recipe; {', '.join(found)} changed")
 
     def chosen(self) -> Channels:
         """The last choice; empty when there was none."""
