@@ -116,7 +116,7 @@ class PruneConfig:
     name: str = "pruned"
     """Names the new layout and the output folder."""
     init: str = ""
-    """The weights to prune: .safetensors, or a published .pth of a layout that can be pruned."""
+    """The weights to prune (.safetensors); no published .pth is of a layout that can be."""
     output: str = "runs"
     """Folder of the runs."""
     multiple: int = 8
