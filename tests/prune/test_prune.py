@@ -54,6 +54,22 @@ def test_a_pruned_network_is_an_ordinary_one(model, tmp_path):
     assert load_weights(tmp_path / "small.safetensors").config == layout
 
 
+@pytest.mark.parametrize(
+    ("multiple", "rates", "expected"),
+    [
+        pytest.param(8, Rates(), 64, id="a width that is a multiple"),
+        pytest.param(12, Rates(), 64, id="one that is none"),
+        pytest.param(32, Rates(), 64, id="a stem that is narrower than the multiple"),
+        pytest.param(12, Rates(neck=0.25), 48, id="a rate where others are 0"),
+    ],
+)
+def test_a_rate_of_zero_keeps_all_whatever_the_multiple(multiple, rates, expected):
+    config = preset("v2")
+    layout = pruned_layout(config, rates, config.name, multiple)
+    assert layout.width == expected
+    assert layout.backbone_widths == config.backbone_widths and layout.level_widths == config.level_widths
+
+
 def test_the_filters_nearest_to_the_median_go(model):
     """Three copies of one filter lie where the geometric median is; one of a kind stays."""
     network = build(model.config).eval()

@@ -20,6 +20,7 @@ pytest.importorskip("optuna", reason="the prune extra is not installed")
 
 from featherface.errors import FeatherFaceError
 from featherface.model import build, count_parameters, preset
+from featherface.model.published import LAYOUTS
 from featherface.model.weights import load_weights, save_weights
 from featherface.prune.config import load_config
 from featherface.prune.surgery import masked
@@ -77,6 +78,7 @@ def folder(tmp_path_factory):
     torch.manual_seed(0)
     save_weights(build(preset("v2")), place / "v2.safetensors")
     save_weights(build(preset("v1")), place / "v1.safetensors")
+    torch.save(build(LAYOUTS["published_v1"]).state_dict(), place / "published.pth")
     (place / "train.toml").write_text(TRAIN.format(folder=place))
     return place
 
@@ -248,6 +250,16 @@ def test_a_recipe_without_a_refit_prunes_without_any_data(clone):
             id="the same, softly",
         ),
         pytest.param(
+            {"change": ("v2.safetensors", "published.pth"), "top": "max_parameters = 9"},
+            "model published_v1: only layouts like v2",
+            id="a published checkpoint, which is no such network",
+        ),
+        pytest.param(
+            {"change": ("v2.safetensors", "label.txt")},
+            "label.txt: not a readable checkpoint",
+            id="no weights",
+        ),
+        pytest.param(
             {"search": "trials = 2", "change": ('train = "', 'train = "no')}, "no such file", id="no recipe"
         ),
         pytest.param({"search": 'trials = 2\nprotocol = "x"'}, "no protocol 'x'", id="an unknown protocol"),
@@ -270,6 +282,41 @@ def test_bad_recipes_are_refused_before_anything_runs(folder, tmp_path, settings
     assert result.exit_code == 1 and isinstance(result.exception, FeatherFaceError)
     assert says in str(result.exception) and "\n" not in str(result.exception)
     assert not (tmp_path / "small").exists()
+
+
+@pytest.mark.parametrize("settings", [{}, {"search": "trials = 2"}, {"soft": "steps = 2"}], ids=str)
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        pytest.param("{out}/recipe.toml", "recipe.toml is a file", id="a file"),
+        pytest.param("/proc/nope", "cannot be written", id="where nobody can make a folder, root included"),
+        pytest.param("{out}/" + "x" * 300, "cannot be written (file name too long)", id="too long a name"),
+        pytest.param("{out}/taken", "a folder, not a file to write", id="a folder in the result's place"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_the_work(
+    folder, tmp_path, monkeypatch, settings, output, says
+):
+    for name in ("pruned.safetensors", "trials.csv"):
+        (tmp_path / "taken" / "small" / name).mkdir(parents=True)
+    there = (f'output = "{tmp_path}"', f'output = "{output.format(out=tmp_path)}"')
+    monkeypatch.setattr("featherface.model.weights.load_any", lambda _: pytest.fail("the work has begun"))
+    result = prune(folder, tmp_path, **settings, change=there)
+    assert result.exit_code == 1 and isinstance(result.exception, FeatherFaceError)
+    assert says in str(result.exception) and "\n" not in str(result.exception)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.toml", "taken"]
+
+
+@pytest.mark.parametrize(
+    ("package", "least"), [pytest.param("torch-pruning", "1.5"), pytest.param("optuna", "4")]
+)
+def test_a_package_that_is_too_old_is_refused_before_the_work(folder, tmp_path, monkeypatch, package, least):
+    from importlib import metadata
+
+    honest = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda asked: "0.9" if asked == package else honest(asked))
+    result = prune(folder, tmp_path, search="trials = 2", holdout=99)
+    assert f"{package} 0.9 is installed; this needs {least} or newer" in str(result.exception)
 
 
 def test_soft_pruning_without_a_checkpoint_does_not_resume(folder, tmp_path):

@@ -11,7 +11,8 @@ import pytest
 pytest.importorskip("optuna", reason="the prune extra is not installed")
 
 from featherface.cli.prune_search import write_results
-from featherface.errors import ConfigError, ModelError
+from featherface.errors import ConfigError, ModelError, TrainingError
+from featherface.model import preset
 from featherface.prune.config import (
     PruneConfig,
     RefitConfig,
@@ -22,7 +23,7 @@ from featherface.prune.config import (
     to_toml,
 )
 from featherface.prune.front import draw, write_table
-from featherface.prune.layout import PARTS, Rates
+from featherface.prune.layout import PARTS, Rates, pruned_layout
 from featherface.prune.search import Measured, Search, Trial, choose, with_front
 from featherface.train.config import load_config as load_training
 
@@ -76,6 +77,31 @@ def test_an_interrupted_search_goes_on_and_measures_the_half_done_trial_again(tm
     assert open_search(tmp_path).run(lambda _: pytest.fail("nothing is left to measure"), print) == trials
 
 
+@pytest.mark.parametrize(
+    ("left", "kept"),
+    [
+        pytest.param(-1, 11, id="the last trial's end of line"),
+        pytest.param(-5, 11, id="the end of its values"),
+        pytest.param(-40, 11, id="half of its values"),
+        pytest.param(5, 0, id="next to nothing of the first line"),
+        pytest.param(60, 0, id="half of the first line"),
+        pytest.param(130, 0, id="half of what says whose search it is"),
+        pytest.param(300, 0, id="half of the rates that come first"),
+    ],
+)
+def test_a_log_whose_last_line_is_torn_goes_on(tmp_path, left, kept):
+    """As a loss of power or a full disk leaves it."""
+    log = tmp_path / "search.log"
+    before = open_search(tmp_path).run(measure, lambda _: None)
+    log.write_bytes(log.read_bytes()[:left])
+    again = open_search(tmp_path)
+    assert rates_of(again.trials()) == rates_of(before)[:kept]
+    trials = again.run(measure, lambda _: None)
+    assert trials[0].rates == FIRST and len(trials) == 12
+    assert kept == 0 or trials[-1].rates == before[-1].rates, "the torn trial is measured again"
+    assert open_search(tmp_path).trials() == trials
+
+
 def test_more_trials_may_be_asked_for_later(tmp_path):
     open_search(tmp_path).run(measure, lambda _: None)
     more = dataclasses.replace(CONFIG, trials=14)
@@ -113,10 +139,32 @@ def test_a_failing_trial_is_said_and_left_out_and_three_in_a_row_end_the_search(
         open_search(tmp_path, dataclasses.replace(CONFIG, trials=13)).run(never, said.append)
 
 
+@pytest.mark.parametrize(
+    ("ap", "latency"),
+    [
+        pytest.param(float("nan"), 0.5, id="AP"),
+        pytest.param(0.5, float("nan"), id="latency"),
+        pytest.param(0.5, float("inf"), id="a time that has no end"),
+    ],
+)
+def test_a_measure_that_is_no_number_ends_the_search_as_other_failures_do(tmp_path, ap, latency):
+    said = []
+    with pytest.raises(TrainingError, match="no numbers to rank by"):
+        open_search(tmp_path).run(lambda _: Measured(ap, latency, 5), said.append)
+    assert len(said) == 2 and "no numbers to rank by" in said[0]
+
+
 def test_another_recipes_search_is_refused(tmp_path):
     open_search(tmp_path, identity={"init": "a", "steps": 3})
     with pytest.raises(ConfigError, match=r"holds another search; steps changed"):
         open_search(tmp_path, identity={"init": "a", "steps": 4})
+
+
+def test_what_an_older_version_did_not_keep_says_nothing_until_it_is_kept(tmp_path):
+    open_search(tmp_path, identity={"init": "a", "train": {"seed": 1}})
+    open_search(tmp_path, identity={"init": "a", "train": {"seed": 1, "decay": 3}, "teacher": "x"})
+    with pytest.raises(ConfigError, match=r"teacher, train\.decay changed"):
+        open_search(tmp_path, identity={"init": "a", "train": {"seed": 1, "decay": 4}, "teacher": "y"})
 
 
 @pytest.mark.parametrize(
@@ -125,6 +173,8 @@ def test_another_recipes_search_is_refused(tmp_path):
         pytest.param("trial,ap\n1,0.5\n", id="a table"),
         pytest.param('{"a": 1}\n{"b": 2}\n', id="JSON of something else"),
         pytest.param("\x00\x01\n\x02\n", id="bytes"),
+        pytest.param("a note", id="a line without an end, which no search tore"),
+        pytest.param('{"op_code":99,"worker_id":"a"}\n', id="a log of who knows what"),
     ],
 )
 def test_a_file_that_is_no_search_is_refused_and_kept(tmp_path, content):
@@ -132,6 +182,28 @@ def test_a_file_that_is_no_search_is_refused_and_kept(tmp_path, content):
     with pytest.raises(ConfigError, match="not the log of a search"):
         open_search(tmp_path)
     assert (tmp_path / "search.log").read_text().startswith(content)
+
+
+def test_what_optuna_lacks_is_not_the_files_fault(tmp_path, monkeypatch):
+    import optuna
+
+    monkeypatch.delattr(optuna.storages, "journal")
+    with pytest.raises(AttributeError, match="journal"):
+        open_search(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda folder: (folder / "search.log").mkdir(), id="the log is a folder"),
+        pytest.param(lambda folder: folder.rmdir() or folder.write_text(""), id="the folder is a file"),
+    ],
+)
+def test_a_place_that_no_log_can_be_in_is_one_line(tmp_path, make):
+    (tmp_path / "out").mkdir()
+    make(tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"search.log: cannot be read and written \("):
+        open_search(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -200,6 +272,13 @@ def test_a_recipe_without_a_search_gets_one_within_its_rates(rates, parts, highe
     """For --smoke: the widths it tries are none that the recipe itself could not have."""
     found = some_search(rates)
     assert (found.parts, found.highest, found.lowest) == (parts, highest, 0)
+
+
+@pytest.mark.parametrize("name", ["v2", "nano_b"])
+def test_the_default_search_takes_nothing_whole_from_what_ships(name):
+    search = SearchConfig()
+    layout = pruned_layout(preset(name), Rates(**dict.fromkeys(search.parts, search.highest)), "small")
+    assert min(layout.width, *layout.level_widths) >= 8
 
 
 SHIPPED = ["nano_b", "nano_b_half", "nano_b_search"]

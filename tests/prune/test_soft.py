@@ -64,7 +64,12 @@ def test_on_a_card_the_same_filters_are_chosen(network, target):
     assert doomed(network.cuda(), target) == gone
 
 
-RECIPE = PruneConfig(init="a", train="b", rates=Rates(stage2=0.5), soft=SoftConfig(steps=4, every=2))
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "v2.safetensors").write_text("weights")
+    (tmp_path / "other.safetensors").write_text("others")
+    init = str(tmp_path / "v2.safetensors")
+    return PruneConfig(init=init, train="b", rates=Rates(stage2=0.5), soft=SoftConfig(steps=4, every=2))
 
 
 @pytest.mark.parametrize(
@@ -75,18 +80,27 @@ RECIPE = PruneConfig(init="a", train="b", rates=Rates(stage2=0.5), soft=SoftConf
         pytest.param({"rates": Rates(stage2=0.25)}, "rates.stage2 changed", id="another rate"),
         pytest.param({"soft": SoftConfig(steps=4, every=3)}, "soft.every changed", id="zeroed less often"),
         pytest.param({"multiple": 16}, "multiple changed", id="other widths of the same rates"),
+        pytest.param({"init": "{folder}/other.safetensors"}, "init changed", id="other weights"),
     ],
 )
-def test_a_record_is_taken_up_by_its_own_recipe_only(change, says, tmp_path):
-    SoftRecord(tmp_path / "soft.json", RECIPE).keep({LAYER: [1, 2]})
-    again = SoftRecord(tmp_path / "soft.json", dataclasses.replace(RECIPE, **change))
+def test_a_record_is_taken_up_by_its_own_recipe_only(change, says, recipe, tmp_path):
+    SoftRecord(tmp_path / "soft.json", recipe).keep({LAYER: [1, 2]})
+    change = {k: v.format(folder=tmp_path) if isinstance(v, str) else v for k, v in change.items()}
+    again = SoftRecord(tmp_path / "soft.json", dataclasses.replace(recipe, **change))
     assert again.chosen() == {LAYER: [1, 2]}
     with pytest.raises(ConfigError, match=f"another recipe; {says}") if says else nullcontext():
         again.check()
 
 
-def test_before_the_first_choice_any_recipe_may_go_on(tmp_path):
-    record = SoftRecord(tmp_path / "soft.json", RECIPE)
+def test_a_record_of_a_version_that_kept_less_is_taken_up(recipe, tmp_path):
+    (tmp_path / "soft.json").write_text('{"recipe": {"multiple": 8}, "chosen": {}}')
+    SoftRecord(tmp_path / "soft.json", recipe).check()
+    with pytest.raises(ConfigError, match="another recipe; multiple changed"):
+        SoftRecord(tmp_path / "soft.json", dataclasses.replace(recipe, multiple=16)).check()
+
+
+def test_before_the_first_choice_any_recipe_may_go_on(recipe, tmp_path):
+    record = SoftRecord(tmp_path / "soft.json", recipe)
     record.forget()
     record.check()
     assert record.chosen() == {}
@@ -95,10 +109,10 @@ def test_before_the_first_choice_any_recipe_may_go_on(tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"recipe": 3}', "\x00"], ids=["empty", "a list", "a number", "bytes"]
 )
-def test_a_file_that_is_no_record_is_refused(text, tmp_path):
+def test_a_file_that_is_no_record_is_refused(text, recipe, tmp_path):
     (tmp_path / "soft.json").write_text(text)
     with pytest.raises(ConfigError, match="not a record of soft pruning"):
-        SoftRecord(tmp_path / "soft.json", RECIPE).check()
+        SoftRecord(tmp_path / "soft.json", recipe).check()
 
 
 def test_zeroed_filters_get_gradients_and_so_may_recover(network, target):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from featherface.cli.targets import check_targets, writing
 from featherface.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,13 +42,15 @@ def prune(
     recipe = load_config(config)
     if resume and not recipe.soft.steps:
         raise ConfigError(f"{config}: --resume goes on with soft pruning, and it has no [soft]")
+    if not smoke:
+        _check_output(recipe)
 
     import featherface.model  # noqa: F401  (a missing torch is said here, in one sentence)
-    from featherface.model.weights import load_weights
+    from featherface.model.weights import load_any
     from featherface.train.config import load_config as load_training
 
     training = load_training(recipe.train) if recipe.train else None
-    model = load_weights(recipe.init)
+    model = load_any(recipe.init)
     if smoke:
         _smoke(recipe, training, model)
     elif recipe.search.trials and training:
@@ -58,6 +61,18 @@ def prune(
         typer.echo(str(_prune(recipe, training, model, resume)))
 
 
+def _check_output(recipe: PruneConfig) -> None:
+    """ConfigError, before the work, where nothing could be written after it."""
+    folder = Path(recipe.output) / recipe.name
+    searched = ("search.log", "trials.csv", "pareto.png", "chosen.toml")
+    results = searched if recipe.search.trials else ("pruned.safetensors",)
+    with writing(folder):
+        check_targets(*(folder / name for name in results), folders=(folder,))
+        above = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+        # Tried, because rights do not tell everything: root has them in /proc, too.
+        tempfile.TemporaryDirectory(dir=above).cleanup()
+
+
 def _prune(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace, resume: bool) -> Path:
     """Soft pruning where the recipe asks for it, then the removal; the weights file."""
     from featherface.model.network import build, count_parameters
@@ -66,13 +81,13 @@ def _prune(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace
     from featherface.prune.surgery import doomed, removed
 
     layout = pruned_layout(model.config, recipe.rates, recipe.name, recipe.multiple)
+    gone = doomed(model, layout)  # another kind of network is refused before anything else is said of it
     parameters = count_parameters(build(layout))
     if recipe.max_parameters and parameters > recipe.max_parameters:
         raise ConfigError(
             f"{recipe.name}: the rates leave {parameters:,} parameters, "
             f"over max_parameters = {recipe.max_parameters:,}"
         )
-    gone = doomed(model, layout)  # another kind of network is refused before the training
     if recipe.soft.steps and training:
         model, gone = _softly(recipe, training, layout, resume)
     smaller = removed(model, gone, layout)
@@ -84,8 +99,8 @@ def _prune(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace
         smaller = refit(model, smaller, gone, refit_crops(recipe, training, load_pictures(training.data)))
     _print_table(model, smaller)
     target = Path(recipe.output) / recipe.name / "pruned.safetensors"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_weights(smaller, target)
+    with writing(target):
+        save_weights(smaller, target)
     return target
 
 

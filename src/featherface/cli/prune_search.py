@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import typer
 
+from featherface.cli.targets import writing
 from featherface.errors import ConfigError
 from featherface.runtime import OnnxSession
 
@@ -32,12 +30,16 @@ if TYPE_CHECKING:
 
 def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Bench:
     """Go on with the recipe's search until it has its trials; table, picture and chosen rates after each stop."""
-    from featherface.prune.front import write_table
-    from featherface.prune.search import Search
+    from featherface.prune.front import load_pyplot, write_table
+    from featherface.prune.identity import search_identity
+    from featherface.prune.search import Search, load_optuna
+    from featherface.train.config import to_dict
 
+    load_optuna()
+    load_pyplot()  # at the end only, but what is missing is told now, not hours later
     bench = make_bench(recipe, training, model)
     file = Path(recipe.output) / recipe.name / "search.log"
-    studied = Search(file, recipe.search, identity(recipe, training), recipe.rates)
+    studied = Search(file, recipe.search, search_identity(recipe, to_dict(training)), recipe.rates)
     left = recipe.search.trials - len(studied.trials())
     typer.echo(f"{file}: {len(studied.trials())} trials there, {max(left, 0)} to go", err=True)
     start, done = time.monotonic(), 0
@@ -49,7 +51,8 @@ def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Be
             return
         done += 1
         minutes = (time.monotonic() - start) / done * (left - done) / 60
-        write_table(studied.trials(), original, file.parent / "trials.csv")
+        with writing(file.parent):
+            write_table(studied.trials(), original, file.parent / "trials.csv")
         typer.echo(f"trial {trial.number} ({left - done} to go, {minutes:.0f} min): {_line(trial)}", err=True)
 
     try:
@@ -60,7 +63,8 @@ def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Be
         typer.echo(f"stopped after {len(studied.trials())} trials; the same command goes on", err=True)
         raise typer.Exit(130) from None
     finally:
-        write_results(recipe, studied, file.parent)
+        with writing(file.parent):
+            write_results(recipe, studied, file.parent)
     typer.echo(str(file.parent / "trials.csv"))
     return bench
 
@@ -89,27 +93,6 @@ def write_results(recipe: PruneConfig, studied: Search, folder: Path) -> None:
     typer.echo(f"chosen: trial {chosen.number}, {_line(chosen)}", err=True)
 
 
-def identity(recipe: PruneConfig, training: TrainConfig) -> dict[str, object]:
-    """All that decides what a trial's figures mean; how many trials there are and which is chosen do not."""
-    values = dataclasses.asdict(recipe.search)
-    for free in ("trials", "max_latency"):
-        del values[free]
-    data = dataclasses.asdict(training.data)
-    for free in ("cache_dir", "cache_gb", "workers"):
-        del data[free]
-    return {
-        **{f"search.{key}": value for key, value in values.items()},
-        "init": hashlib.sha256(Path(recipe.init).read_bytes()).hexdigest()[:16],
-        "rates": dataclasses.asdict(recipe.rates),
-        "multiple": recipe.multiple,
-        "refit": dataclasses.asdict(recipe.refit),
-        "train.data": data,
-        "train.loss": dataclasses.asdict(training.loss),
-        "train.distill": dataclasses.asdict(training.distill),
-        "train.seed": training.seed,
-    }
-
-
 @dataclass
 class Bench:
     """Prunes, recovers, exports and measures one layout after the other, beside the original."""
@@ -134,6 +117,7 @@ class Bench:
     def measure(self, rates: Rates) -> Measured:
         """AP on the held-out pictures, time beside the original's in one process, parameters."""
         from featherface.model.network import count_parameters
+        from featherface.prune.latency import latency_ratio
         from featherface.prune.layout import pruned_layout
         from featherface.prune.refit import refit
         from featherface.prune.search import Measured
@@ -215,24 +199,6 @@ def refit_crops(recipe: PruneConfig, training: TrainConfig, pictures: list[Pictu
 
     data = dataclasses.replace(training.data, crop_size=recipe.refit.crop_size)
     return normalised_crops(CropDataset(pictures, [], data, training.seed), recipe.refit.pictures)
-
-
-def latency_ratio(ours: OnnxSession, original: OnnxSession, side: int, repeats: int) -> float:
-    """Median over runs in turn of our time by the original's: what else the machine does hits both."""
-    images = np.random.default_rng(0).uniform(0, 255, (1, 3, side, side)).astype(np.float32)
-
-    def seconds(run: Callable[[], object]) -> float:
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
-
-    ratios = []
-    for repeat in range(repeats + 2):  # the first two warm up
-        theirs = seconds(lambda: original.run(images))
-        ratio = seconds(lambda: ours.run(images)) / theirs
-        if repeat >= 2:
-            ratios.append(ratio)
-    return float(np.median(ratios))
 
 
 def _session(model: FeatherFace) -> OnnxSession:

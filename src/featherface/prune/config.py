@@ -22,8 +22,9 @@ class SearchConfig:
     """Layouts to measure, over all resumptions."""
     seed: int = 0
     """Decides the rates that are tried first."""
-    parts: tuple[str, ...] = PARTS
-    """The parts whose rates are searched; the others keep theirs of [rates]."""
+    parts: tuple[str, ...] = tuple(part for part in PARTS if part != "stem")
+    """The parts whose rates are searched; the others keep theirs of [rates]. V2's stem, as narrow as 8 channels, has
+    little to lose: at the highest rate nothing would be left of it."""
     lowest: float = 0.0
     """The smallest rate tried."""
     highest: float = 0.75
@@ -72,7 +73,7 @@ class SearchConfig:
 
 
 def some_search(rates: Rates) -> SearchConfig:
-    """One that a network bears which bears these rates; the default one's highest would leave no stem, say."""
+    """One that a network bears which bears these rates; the default one's highest may be too much for it."""
     pruned = {part: rate for part in PARTS if (rate := getattr(rates, part))} or {"stage3": 0.5}
     highest = min(pruned.values())
     return SearchConfig(parts=tuple(pruned), highest=highest, rate_step=highest)
@@ -115,7 +116,7 @@ class PruneConfig:
     name: str = "pruned"
     """Names the new layout and the output folder."""
     init: str = ""
-    """The weights to prune (.safetensors)."""
+    """The weights to prune (.safetensors); no published .pth is of a layout that can be."""
     output: str = "runs"
     """Folder of the runs."""
     multiple: int = 8

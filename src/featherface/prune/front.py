@@ -7,11 +7,12 @@ import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from featherface.atomic import atomic_path, write_text
-from featherface.errors import MissingExtraError
 from featherface.prune.layout import PARTS
 from featherface.prune.search import Measured, Trial
+from featherface.runtimes.versions import import_failure
 
 
 def write_table(trials: Sequence[Trial], original: Measured, target: Path) -> None:
@@ -29,13 +30,7 @@ def write_table(trials: Sequence[Trial], original: Measured, target: Path) -> No
 
 def draw(trials: Sequence[Trial], original: Measured, title: str, target: Path) -> None:
     """AP against latency as PNG; a dot's colour and size are its parameters, the front's have a dark edge."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "prune") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = load_pyplot()
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     values = [t.measured for t in trials]
     dots = axes.scatter(
@@ -60,6 +55,18 @@ def draw(trials: Sequence[Trial], original: Measured, title: str, target: Path) 
     with atomic_path(target) as temporary:
         figure.savefig(temporary, dpi=130)
     pyplot.close(figure)
+
+
+def load_pyplot() -> Any:
+    """What draws; MissingExtraError without it, ModelError where it is broken."""
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise import_failure(error, "matplotlib", "prune") from error
+    return pyplot
 
 
 def _cells(measured: Measured) -> tuple[str, str, str]:

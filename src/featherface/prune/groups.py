@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from featherface.errors import ConfigError, MissingExtraError
+from featherface.errors import ConfigError
 from featherface.model.attention import SpatialGate
 from featherface.model.config import CBAM_REDUCTION, ModelConfig
 from featherface.model.layers import ShuffleBlock
 from featherface.model.neck import BiFPNCell
 from featherface.model.network import FeatherFace
+from featherface.runtimes.versions import import_failure, refuse_older
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ def _torch_pruning() -> Any:
     try:
         import torch_pruning
     except ImportError as error:
-        raise MissingExtraError("torch-pruning", "prune") from error
+        raise import_failure(error, "torch-pruning", "prune", ("torch_pruning",)) from error
+    refuse_older("torch-pruning", "prune", "1.5")
     return torch_pruning
 
 

@@ -54,6 +54,8 @@ def pruned_layout(config: ModelConfig, rates: Rates, name: str, multiple: int = 
     stage1, stage2, stage3 = config.backbone_widths
 
     def left(width: int, rate: float, part: str) -> int:
+        if rate == 0:
+            return width  # also one that is no such multiple
         wanted = int(width * (1 - rate) / multiple + 0.5) * multiple
         if wanted < 1:
             raise ConfigError(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featherface.errors import ConfigError, MissingExtraError, one_line
+from featherface.errors import ConfigError, TrainingError, one_line, reason_of
 from featherface.prune.config import SearchConfig
+from featherface.prune.identity import changed
 from featherface.prune.layout import Rates
+from featherface.runtimes.versions import import_failure, refuse_older
 
 _STUDY = "rates"
 _FAILURES = 3
 _OBJECTIVES = ["maximize", "minimize", "minimize"]
+_BEGINNING = b'{"op_code":'
+"""Of every line in optuna's log, and so of the file."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,11 @@ class Measured:
     latency: float
     """Its time in ONNX Runtime divided by the original's."""
     parameters: int
+
+    def __post_init__(self) -> None:
+        # Optuna would call such a trial failed without a word, and the search go on for ever.
+        if not (math.isfinite(self.ap) and math.isfinite(self.latency)):
+            raise TrainingError(f"measured AP {self.ap} in {self.latency} of the time: no numbers to rank by")
 
 
 @dataclass(frozen=True)
@@ -52,19 +62,17 @@ class Search:
     """
 
     def __init__(self, file: Path, config: SearchConfig, identity: dict[str, Any], first: Rates) -> None:
-        self.optuna = _optuna()
+        self.optuna = load_optuna()
         self.config, self.first = config, first
-        file.parent.mkdir(parents=True, exist_ok=True)
         self.study = self._open(file)
         text = json.dumps(identity, sort_keys=True)
-        known = self.study.user_attrs.get("identity")
-        if known is None:
+        known = self.study.user_attrs.get("identity", "{}")
+        if found := changed(json.loads(known), json.loads(text)):
+            raise ConfigError(f"{file}: holds another search; {', '.join(found)} changed")
+        if known != text:  # the first time, or kept by a version that knew less
             self.study.set_user_attr("identity", text)
+        if not self.study.get_trials(deepcopy=False):
             self._ask_for({part: getattr(first, part) for part in config.parts})
-        elif known != text:
-            before, now = json.loads(known), json.loads(text)
-            changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-            raise ConfigError(f"{file}: holds another search; {', '.join(changed)} changed")
         self._take_up()
 
     def original(self, measure: Callable[[], Measured]) -> Measured:
@@ -108,15 +116,20 @@ class Search:
         return with_front(trials)
 
     def _open(self, file: Path) -> Any:
-        optuna, count = self.optuna, 0
+        optuna = self.optuna
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        backend = optuna.storages.journal.JournalFileBackend  # what optuna lacks is no fault of the file's
         try:
-            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _drop_torn_line(file)
+            storage = optuna.storages.JournalStorage(backend(str(file)))
             study = optuna.create_study(
                 study_name=_STUDY, storage=storage, directions=_OBJECTIVES, load_if_exists=True
             )
             count = len(study.get_trials(deepcopy=False))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be read and written ({reason_of(error)})") from error
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
             raise ConfigError(f"{file}: not the log of a search ({one_line(error, 120)})") from error
         # A resumed search must not draw the same random numbers again.
         study.sampler = optuna.samplers.TPESampler(
@@ -147,6 +160,20 @@ class Search:
         return dataclasses.replace(self.first, **searched)
 
 
+def _drop_torn_line(file: Path) -> None:
+    """Cut off a last line that has no end, as a loss of power or a full disk leaves it.
+
+    What came after it on the same line would spoil the log for good. Somebody else's file is left as it is.
+    """
+    if not file.is_file():
+        return
+    written = file.read_bytes()
+    whole = written.rfind(b"\n") + 1
+    if whole < len(written) and (written.startswith(_BEGINNING) or _BEGINNING.startswith(written)):
+        with file.open("r+b") as log:
+            log.truncate(whole)
+
+
 def with_front(trials: Sequence[Trial]) -> list[Trial]:
     """The trials with `best` set where no other is as good in everything and better in something."""
 
@@ -170,9 +197,11 @@ def choose(trials: Sequence[Trial], max_parameters: int, max_latency: float = 1.
     return max(fit, key=lambda t: t.measured.ap, default=None)
 
 
-def _optuna() -> Any:
+def load_optuna() -> Any:
+    """The package that looks for rates; MissingExtraError without it, ModelError where it is broken or too old."""
     try:
         import optuna
     except ImportError as error:
-        raise MissingExtraError("optuna", "prune") from error
+        raise import_failure(error, "optuna", "prune") from error
+    refuse_older("optuna", "prune", "4")
     return optuna

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from featherface.atomic import write_text
 from featherface.errors import ConfigError
 from featherface.model.config import ModelConfig
 from featherface.model.network import FeatherFace
 from featherface.prune.config import PruneConfig
-from featherface.prune.surgery import doomed, makers
+from featherface.prune.groups import Traced
+from featherface.prune.identity import changed, soft_identity
+from featherface.prune.surgery import doomed, makers, zero
 
 Channels = dict[str, list[int]]
 """For each layer that decides a width, the channels that go (see `surgery.doomed`)."""
@@ -42,8 +42,9 @@ class SoftPruning:
     def __call__(self, model: FeatherFace, steps: int) -> None:
         """`steps` is how many the network has had."""
         if steps % self.every == 0 or steps == self.last:
-            chosen = doomed(model, self.target)
-            for name, channels in makers(model, chosen):
+            traced = Traced(model)
+            chosen = doomed(traced, self.target)
+            for name, channels in makers(traced, chosen):
                 silence(model.get_submodule(name), channels)
             self.keep(chosen)
 
@@ -57,12 +58,7 @@ class SoftRecord:
 
     def __init__(self, file: Path, recipe: PruneConfig) -> None:
         self.file = file
-        rates = dataclasses.asdict(recipe.rates)
-        self.recipe = {
-            "multiple": recipe.multiple,
-            "soft.every": recipe.soft.every,
-            **{f"rates.{part}": rate for part, rate in rates.items()},
-        }
+        self.recipe = soft_identity(recipe)
 
     def keep(self, chosen: Channels) -> None:
         """Write the file anew."""
@@ -74,11 +70,8 @@ class SoftRecord:
 
     def check(self) -> None:
         """ConfigError when the file is another recipe's. None is there before the first choice."""
-        before = self._read().get("recipe", self.recipe)
-        keys = before.keys() | self.recipe.keys()
-        changed = sorted(key for key in keys if before.get(key) != self.recipe.get(key))
-        if changed:
-            raise ConfigError(f"{self.file}: belongs to another recipe; {', '.join(changed)} changed")
+        if found := changed(self._read().get("recipe", {}), self.recipe):
+            raise ConfigError(f"{self.file}: belongs to another recipe; {', '.join(found)} changed")
 
     def chosen(self) -> Channels:
         """The last choice; empty when there was none."""
@@ -104,7 +97,4 @@ def silence(module: nn.Module, channels: list[int]) -> None:
     neither would ever get a gradient again. Channels whose sum goes straight into a plain ReLU get none either way.
     """
     hands_on = isinstance(module, nn.BatchNorm2d) or (isinstance(module, nn.Conv2d) and module.groups > 1)
-    with torch.no_grad():
-        for value in (None if hands_on else module.weight, module.bias):
-            if isinstance(value, Tensor):
-                value[channels] = 0
+    zero(module, channels, weight=not hands_on)

@@ -16,15 +16,16 @@ from featherface.prune.groups import Traced, shuffled, widths
 _WIDTHS = ("name", "width", "backbone_widths", "context_widths")
 
 
-def doomed(model: FeatherFace, target: ModelConfig) -> dict[str, list[int]]:
+def doomed(model: FeatherFace | Traced, target: ModelConfig) -> dict[str, list[int]]:
     """For each layer that decides a width, the channels that `target` has no room for.
 
-    Raises ConfigError when `target` is not `model`'s layout with fewer channels.
+    Tracing takes longer than all else here: who asks more of one network than this traces it once. Raises
+    ConfigError when `target` is not `model`'s layout with fewer channels.
     """
-    traced = Traced(model)
+    traced = _traced(model)
     chosen: dict[str, list[int]] = {}
     decided: set[str] = set()
-    for layer, count in _losses(model.config, target):
+    for layer, count in _losses(traced.network.config, target):
         if layer not in decided:
             chosen[layer] = traced.least(layer, count)
             decided.update(name for name, _ in _makers(traced, layer, [0]))
@@ -33,13 +34,9 @@ def doomed(model: FeatherFace, target: ModelConfig) -> dict[str, list[int]]:
 
 def masked(model: FeatherFace, channels: dict[str, list[int]]) -> FeatherFace:
     """A copy in which these channels are zero wherever they are made (soft filter pruning, He 2018)."""
-    traced = Traced(model)
-    names = [
-        (name, index) for layer, gone in channels.items() for name, index in _makers(traced, layer, gone)
-    ]
     result = build(model.config).eval()
     result.load_state_dict(model.state_dict())
-    for name, index in names:
+    for name, index in makers(model, channels):
         zero(result.get_submodule(name), index)
     return result
 
@@ -70,18 +67,26 @@ def removed(model: FeatherFace, channels: dict[str, list[int]], target: ModelCon
     return result
 
 
-def zero(module: nn.Module, channels: list[int]) -> None:
-    """Set what a layer puts out on these channels to zero."""
+def zero(module: nn.Module, channels: list[int], weight: bool = True) -> None:
+    """Set what a layer puts out on these channels to zero; without `weight`, what it adds alone.
+
+    A folded batch norm, which is an Identity, has neither.
+    """
+    names = ("weight", "bias") if weight else ("bias",)
     with torch.no_grad():
-        for value in (getattr(module, "weight", None), getattr(module, "bias", None)):
+        for value in (getattr(module, name, None) for name in names):
             if isinstance(value, torch.Tensor):
                 value[channels] = 0
 
 
-def makers(model: FeatherFace, channels: dict[str, list[int]]) -> list[tuple[str, list[int]]]:
+def makers(model: FeatherFace | Traced, channels: dict[str, list[int]]) -> list[tuple[str, list[int]]]:
     """Every layer that makes one of these channels, with its indices: what `zero` must be called on."""
-    traced = Traced(model)
+    traced = _traced(model)
     return [pair for layer, gone in channels.items() for pair in _makers(traced, layer, gone)]
+
+
+def _traced(model: FeatherFace | Traced) -> Traced:
+    return model if isinstance(model, Traced) else Traced(model)
 
 
 def _makers(traced: Traced, layer: str, gone: list[int]) -> Iterator[tuple[str, list[int]]]:
