@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from featherface.train.config import TrainConfig
 
 _START_DIV = 25.0
+_WARM = 10
+
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def one_cycle(progress: float, config: TrainConfig) -> float:
@@ -27,5 +30,14 @@ def _cosine(first: float, last: float, part: float) -> float:
 
 
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of weights and running statistics."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
+    """An exponential moving average of weights and running statistics.
+
+    It begins with shorter memory, so that nothing of the start stays in it: a hundredth of a fresh batch norm's
+    variance, 1, would be many times what small activations have.
+    """
+
+    def update(averages: _Tensors, current: _Tensors, count: Tensor | int) -> None:
+        now = min(decay, (1 + int(count)) / (_WARM + int(count)))
+        get_ema_multi_avg_fn(now)(averages, current, count)  # type: ignore[no-untyped-call]
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
