@@ -172,7 +172,9 @@ def video() -> str:
                 f"{f['memory_mb_early']:.0f} MB, {f['memory_mb_late']:.0f} MB",
             ),
             (
-                f"`anonymise`, most: {f['anonymised_frames'] // 10:,} such frames with sound, {f['anonymised_frames']:,}",
+                "`anonymise`, at most, of {:,} such frames with sound, of {:,}".format(
+                    f["anonymised_frames"] // 10, f["anonymised_frames"]
+                ),
                 f"{f['anonymised_mb_of_a_tenth']:.0f} MB, {f['anonymised_mb']:.0f} MB",
             ),
             ("faces of 20 pixels or more in all frames", f"{f['faces']:,}"),
