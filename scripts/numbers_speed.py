@@ -227,7 +227,7 @@ def web() -> str:
     f = load("web.json")
     return table(
         [
-            (f"{f['browser']}, {f['threads']} threads, two cores of an AMD EPYC (Zen 5)", "median"),
+            (f"{f['browser']}, {f['threads']} threads, two cores of an AMD EPYC (Zen 3)", "median"),
             ("bare ONNX Runtime Web session, V2 at 640x640", f"{f['session_ms']:.0f} ms"),
             ("the page, picture to faces", f"{f['whole_ms']:.0f} ms"),
             ("ratio", f"{f['ratio']:.2f}"),
