@@ -35,7 +35,7 @@ def test_two_alike_differ_by_nothing_and_by_no_chance():
     met = matches(truths, [(i % 3 > 0, 0.2 + i / 50) for i in range(30)])
     found = differences(met, met, truths)
     assert set(found) == {"easy", "medium", "hard"}
-    assert all(d == Difference(0, 0, 0) and not d.told_apart for d in found.values())
+    assert all(d == Difference(0, 0, 0) for d in found.values())
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_difference_is_told_apart_when_many_pictures_agree_on_it(
         for missed in (missed_by_one, missed_by_other)
     )
     found = differences(one, other, truths)["hard"]
-    assert found.told_apart is told_apart
+    assert (found.low > 0 or found.high < 0) is told_apart
     assert found.low <= found.value <= found.high
 
 

@@ -21,6 +21,7 @@ from featherface.evaluate.wider import (
     count_above,
     counted_scores,
     is_official,
+    precision_and_recall,
 )
 
 DRAWS = 1000
@@ -38,11 +39,6 @@ class Difference:
     low: float
     """The interval's ends."""
     high: float
-
-    @property
-    def told_apart(self) -> bool:
-        """Whether the interval is on one side of zero."""
-        return self.low > 0 or self.high < 0
 
     def __str__(self) -> str:
         return f"{100 * self.value:+.1f} ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
@@ -82,9 +78,8 @@ def _tally(
     """Detections that count and faces found, by picture and threshold: (N, THRESHOLDS) each."""
     proposals, hits = (np.zeros((len(matches), THRESHOLDS)) for _ in range(2))
     for i, (match, mask) in enumerate(zip(matches, masks, strict=True)):
-        if len(mask) or not official:
-            proposed, right = counted_scores(match, mask)
-            proposals[i], hits[i] = count_above(proposed), count_above(right)
+        proposed, right = counted_scores(match, mask, official)
+        proposals[i], hits[i] = count_above(proposed), count_above(right)
     return proposals, hits
 
 
@@ -92,8 +87,6 @@ def _ap(proposals: _Floats, hits: _Floats, faces: NDArray[np.int64], times: _Flo
     """AP (D,) where picture n is there times[d, n] times."""
     found = []
     for part in np.array_split(times, max(1, len(times) // _BLOCK)):
-        total, right = part @ proposals, part @ hits
-        precision = np.divide(right, total, out=np.zeros_like(total), where=total > 0)
-        recall = right / np.maximum(part @ faces, 1)[:, None]
+        precision, recall = precision_and_recall(part @ proposals, part @ hits, (part @ faces)[:, None])
         found += [average_precision(p, r) for p, r in zip(precision, recall, strict=True)]
     return np.array(found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,20 +115,30 @@ def curve(matches: Sequence[Matches], counted: Sequence[NDArray[np.bool_]], offi
     """
     proposed, right = [np.zeros(0)], [np.zeros(0)]
     for match, mask in zip(matches, counted, strict=True):
-        if len(mask) or not official:
-            for scores, some in zip((proposed, right), counted_scores(match, mask), strict=True):
-                scores.append(some)
+        scores, hitting = counted_scores(match, mask, official)
+        proposed.append(scores)
+        right.append(hitting)
     faces = sum(int(mask.sum()) for mask in counted)
     proposals, hits = count_above(np.concatenate(proposed)), count_above(np.concatenate(right))
-    precision = np.divide(hits, proposals, out=np.zeros(THRESHOLDS), where=proposals > 0)
-    recall = hits / max(faces, 1)
+    precision, recall = precision_and_recall(proposals, hits, faces)
     return Curve(faces, precision, recall, average_precision(precision, recall))
 
 
-def counted_scores(match: Matches, mask: NDArray[np.bool_]) -> tuple[_Floats, _Floats]:
-    """Scores of one picture's detections that count when these faces do, and of those that find a face."""
+def counted_scores(match: Matches, mask: NDArray[np.bool_], official: bool) -> tuple[_Floats, _Floats]:
+    """Scores of one picture's detections that count when these faces do, and of those that find a face.
+
+    None of either for a picture without any face where the toolkit's rules hold; see `curve`.
+    """
+    if official and not len(mask):
+        return np.zeros(0), np.zeros(0)
     counts = np.append(mask, True)[match.face]  # -1, on no face, is the last: it counts
     return match.scores[counts], match.scores[counts & match.first]
+
+
+def precision_and_recall(proposals: NDArray[Any], hits: NDArray[Any], faces: Any) -> tuple[_Floats, _Floats]:
+    """Of detections that count and faces found at each threshold, (..., THRESHOLDS); 0 where nothing is counted."""
+    precision = np.divide(hits, proposals, out=np.zeros(hits.shape), where=proposals > 0)
+    return precision, hits / np.maximum(faces, 1)
 
 
 def average_precision(precision: _Floats, recall: _Floats) -> float:

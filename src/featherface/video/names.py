@@ -13,7 +13,12 @@ from featherface.images import IMAGE_SUFFIXES
 def is_live(name: str) -> bool:
     """Whether it is a camera or a stream, which can be seen only once."""
     name = local_path(name)
-    return name.isdecimal() or "://" in name
+    return is_camera(name) or "://" in name
+
+
+def is_camera(name: str) -> bool:
+    """Whether it is a camera's number."""
+    return name.isdecimal()  # not isdigit: that a superscript is, which is no number
 
 
 def source_files(name: str) -> list[Path]:
@@ -28,7 +33,7 @@ def stills(name: str) -> list[Path] | None:
     """
     name = local_path(name)
     path = Path(name)
-    if "://" in name or name.isdecimal() or path.is_file():
+    if is_live(name) or path.is_file():
         return None
     if path.is_dir():
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())

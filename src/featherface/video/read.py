@@ -15,7 +15,7 @@ from featherface.addresses import local_path
 from featherface.errors import VideoError, reason_of
 from featherface.images import Image, read_image
 from featherface.video.ends import check_end
-from featherface.video.names import camera, is_live, stills
+from featherface.video.names import camera, is_camera, is_live, stills
 from featherface.video.planes import can_be_patched
 from featherface.video.rate import STILLS, frame_rate
 from featherface.video.upright import turn_of, upright
@@ -135,15 +135,14 @@ def open_video(name: str) -> Iterator[VideoReader]:
         yield _Stills(name, pictures)
         return
     av.logging.set_level(None)
-    address, format = camera(int(name)) if name.isdecimal() else (name, None)
+    address, format = camera(int(name)) if is_camera(name) else (name, None)
     try:
         timeout = (_OPEN_SECONDS, _READ_SECONDS) if is_live(name) else None
         container = av.open(address, format=format, timeout=timeout)
     except av.error.EOFError as error:
         raise VideoError(f"{name}: ends before its first frame, holds no frames") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        what = f"camera {name}" if name.isdecimal() else name
-        raise VideoError(f"{what}: cannot be opened ({reason_of(error)})") from error
+        raise VideoError(f"{_called(name)}: cannot be opened ({reason_of(error)})") from error
     with container:
         yield _reader(name, container)
 
@@ -156,8 +155,8 @@ def _reader(name: str, container: Any) -> VideoReader:
         raise VideoError(f"{name}: holds no frames, or in a format that cannot be decoded")
     stream.thread_type = "AUTO"
     context = stream.codec_context
-    rotation, mirrored = (0, False) if is_live(name) else _turn(name)
     live = is_live(name)
+    rotation, mirrored = (0, False) if live else _turn(name)
     rate = frame_rate(name, stream, live)
     width, height = context.width, context.height
     if rotation % 180:
@@ -165,7 +164,7 @@ def _reader(name: str, container: Any) -> VideoReader:
     colour = {key: int(getattr(context, key) or 0) for key in _COLOUR}
     aspect = stream.sample_aspect_ratio
     source = Source(
-        f"camera {name}" if name.isdecimal() else name,
+        _called(name),
         width,
         height,
         rate,
@@ -179,6 +178,10 @@ def _reader(name: str, container: Any) -> VideoReader:
         dict(container.metadata),
     )
     return VideoReader(source, container, stream)
+
+
+def _called(name: str) -> str:
+    return f"camera {name}" if is_camera(name) else name
 
 
 _COLOUR = ("color_range", "colorspace", "color_primaries", "color_trc")
