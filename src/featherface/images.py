@@ -88,11 +88,16 @@ def to_input(image: Image, multiple: int, size: tuple[int, int] | None = None) -
     return fill_input(np.empty(input_shape(image, multiple, size), np.float32), image)
 
 
+def filled(side: int, multiple: int = PAD_MULTIPLE) -> int:
+    """The length that padding makes of a side: the next multiple, or what it is."""
+    return -(-side // multiple) * multiple
+
+
 def input_shape(
     image: Image, multiple: int, size: tuple[int, int] | None = None
 ) -> tuple[int, int, int, int]:
     """The shape (1, 3, H, W) of the input that `to_input` makes."""
-    height, width = size or (-(-side // multiple) * multiple for side in image.shape[:2])
+    height, width = size or (filled(side, multiple) for side in image.shape[:2])
     return 1, 3, height, width
 
 

@@ -112,14 +112,14 @@ def _foreign(job: dict[str, Any], picture: Any) -> Callable[[], Any]:
     """Somebody else's ONNX detector: the network alone, on the same pixels."""
     import onnxruntime
 
-    from featherface.images import PAD_MULTIPLE
+    from featherface.images import filled
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = job["threads"]
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(job["file"], options, providers=["CPUExecutionProvider"])
     (wanted,) = session.get_inputs()
-    rows, columns = (-(-side // PAD_MULTIPLE) * PAD_MULTIPLE for side in picture.shape[:2])
+    rows, columns = (filled(side) for side in picture.shape[:2])
     height, width = (
         declared if isinstance(declared, int) and declared > 0 else side
         for declared, side in zip(wanted.shape[2:], (rows, columns), strict=True)

@@ -105,10 +105,10 @@ def _export(model: str, kind: str, precision: str, size: str, calibration: Path 
     from featherface.export.fingerprint import fingerprint
     from featherface.export.load import load_model
     from featherface.export.options import Options, find_format
-    from featherface.images import PAD_MULTIPLE
+    from featherface.images import filled
 
     form = find_format(kind)
-    height, width = (-(-side // PAD_MULTIPLE) * PAD_MULTIPLE for side in parse_picture_size(size))
+    height, width = (filled(side) for side in parse_picture_size(size))
     options = Options(
         form,
         input_size=None if form.dynamic else (height, width),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featherface.detector import overview_scale, tile_starts
+from featherface.images import filled
 from featherface.runtime import Session
 from featherface.runtimes.spec import ModelSpec
 from featherface.serve.queries import Options
@@ -100,13 +101,13 @@ def cost_of(size: tuple[int, int], options: Options, multiple: int) -> Cost:
         tile = options.tile
         if tile is None or max(columns, rows) <= tile:
             # A strip one pixel high grows to `multiple` rows.
-            seen = _filled(columns, multiple) * _filled(rows, multiple)
+            seen = filled(columns, multiple) * filled(rows, multiple)
             largest, passed = max(largest, seen), seen
         else:
-            overview = _filled(tile, multiple) * _filled(
+            overview = filled(tile, multiple) * filled(
                 max(1, round(min(columns, rows) * tile / max(columns, rows))), multiple
             )
-            part = _filled(min(tile, columns), multiple) * _filled(min(tile, rows), multiple)
+            part = filled(min(tile, columns), multiple) * filled(min(tile, rows), multiple)
             largest, seen = max(largest, columns * rows), max(overview, part)
             passed = overview + part * len(tile_starts(columns, tile)) * len(tile_starts(rows, tile))
         run = max(run, seen)
@@ -115,10 +116,6 @@ def cost_of(size: tuple[int, int], options: Options, multiple: int) -> Cost:
     longer = base * max(size)
     small = overview_scale(longer, longer) if factors is None else None
     if small is not None:
-        columns, rows = (_filled(max(1, round(side * (base * small))), multiple) for side in size)
+        columns, rows = (filled(max(1, round(side * (base * small))), multiple) for side in size)
         run, total = max(run, columns * rows), total + columns * rows * (2 if options.flip else 1)
     return Cost(largest, max(run, (size[0] * size[1] + largest) // _COPIES), total)
-
-
-def _filled(side: int, multiple: int) -> int:
-    return -(-side // multiple) * multiple
