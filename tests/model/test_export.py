@@ -75,6 +75,26 @@ def test_the_drift_of_a_graph_is_relative_to_what_it_puts_out(tmp_path, bias, sa
     assert (tmp_path / "large.onnx").exists() == (says is None)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("roundings", "says"),
+    [
+        pytest.param(10, None, id="no more than float32 rounds off"),
+        pytest.param(0.01, "differs from torch by", id="more than that"),
+    ],
+)
+def test_a_drift_over_the_limit_is_measured_against_float32_itself(tmp_path, monkeypatch, roundings, says):
+    monkeypatch.setattr("featherface.export.onnx._PARITY", 0.0)
+    monkeypatch.setattr("featherface.export.onnx._ROUNDINGS", roundings)
+    torch.manual_seed(0)
+    model = build(dataclasses.replace(SMALL, context="plain")).eval()
+    for head in model.heads:
+        torch.nn.init.normal_(head.classes.weight, 0, 1e4)
+    with pytest.raises(ModelError, match=says) if says else contextlib.nullcontext():
+        export_onnx(model, tmp_path / "loud.onnx")
+    assert (tmp_path / "loud.onnx").exists() == (says is None)
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 32, 32), (2, 3, 64, 160)])
 def test_the_shipped_onnx_takes_any_multiple_of_32(shape):
     scores, _, _ = OnnxSession(WEIGHTS / "v2.onnx").run(np.zeros(shape, np.float32))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxslim
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from featherface.atomic import atomic_path
@@ -28,6 +31,7 @@ from featherface.model.network import FeatherFace, count_parameters
 OPSET = 20
 OUTPUTS = ("scores", "box_deltas", "landmark_deltas")
 _PARITY = 1e-4
+_ROUNDINGS = 4
 _MAP_MAKERS = ("Conv", "Resize", "MaxPool")
 
 
@@ -35,13 +39,14 @@ def export_onnx(model: FeatherFace, target: str | Path, name: str | None = None)
     """Write the ONNX file atomically and return its largest difference from torch on noise pictures.
 
     The difference is relative to the output's largest value where that is over 1: a network that is hardly trained may
-    have deltas in the thousands, in which float32 rounds off more. Raises ModelError when it is over 1e-4.
+    have deltas in the thousands, in which float32 rounds off more. Raises ModelError when it is over 1e-4, or over
+    four times torch's own difference between float32 and float64 where that is more.
     """
     deployed = with_deform_operator(Deployed(model).eval())
     graph = trace_onnx(deployed)
     describe(graph, model, name or model.config.name)
     difference = _difference_from_torch(graph.SerializeToString(), deployed)
-    if not difference <= _PARITY:
+    if not (difference <= _PARITY or difference <= _ROUNDINGS * _rounding(deployed)):
         raise ModelError(f"{target}: the exported graph differs from torch by {difference:.2e}")
     with atomic_path(target) as temporary:
         onnx.save(graph, temporary)
@@ -151,14 +156,35 @@ def _difference_from_torch(graph: bytes, deployed: nn.Module) -> float:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+    def run(images: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
+        return session.run(list(OUTPUTS), {"images": images})  # type: ignore[no-any-return]
+
+    return _largest_difference(run, deployed)
+
+
+def _rounding(deployed: nn.Module) -> float:
+    """How far float32 itself moves the outputs: a hardly trained network may blow small differences up."""
+    precise = copy.deepcopy(deployed).double()
+
+    def run(images: NDArray[np.float32]) -> Sequence[NDArray[np.float64]]:
+        with torch.no_grad():
+            return [output.numpy() for output in precise(torch.from_numpy(images).double())]
+
+    return _largest_difference(run, deployed)
+
+
+def _largest_difference(
+    run: Callable[[NDArray[np.float32]], Sequence[NDArray[np.floating[Any]]]], deployed: nn.Module
+) -> float:
+    """Between what `run` and torch say of noise pictures, relative to the output's magnitude."""
     rng = np.random.default_rng(0)
     differences = []
     for shape in ((1, 3, 128, 96), (3, 3, 64, 160)):
         images = rng.integers(0, 256, shape).astype(np.float32)
         with torch.no_grad():
             expected = deployed(torch.from_numpy(images))
-        found = session.run(list(OUTPUTS), {"images": images})
-        for ours, theirs in zip(found, (output.numpy() for output in expected), strict=True):
+        for ours, theirs in zip(run(images), (output.numpy() for output in expected), strict=True):
             differences.append(float(np.abs(ours - theirs).max()) / magnitude(theirs))
     return float(np.max(differences))  # Python's own max would lose a NaN
 

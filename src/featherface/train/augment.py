@@ -156,3 +156,16 @@ def recolour(image: _Image, rng: np.random.Generator) -> _Image:
         noise = rng.normal(0, rng.uniform(2, 10), image.shape)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     return image
+
+
+def darken(image: _Image, rng: np.random.Generator) -> _Image:
+    """As if taken with too little light: dark tones crushed, a side often darker than the other, a little noise."""
+    light = rng.uniform(0.25, 0.7)
+    table = 255 * (np.arange(256) / 255) ** rng.uniform(1.0, 1.8)
+    lit = table.astype(np.float32)[image] * np.float32(light)
+    if rng.random() < 0.5:
+        ramp = np.linspace(1, rng.uniform(0.3, 1), image.shape[1], dtype=np.float32)
+        lit *= ramp[None, :: rng.choice([-1, 1]), None]
+    lit += rng.normal(0, rng.uniform(0.5, 4), image.shape[:2])[..., None].astype(np.float32)
+    dark: _Image = np.clip(lit.round(), 0, 255).astype(np.uint8)
+    return dark

@@ -49,6 +49,8 @@ class DataConfig:
     """Other pictures tried, at most, when a drawn face size would enlarge one by more than that."""
     mosaic_rate: float = 0.3
     """Share of crops composed of four smaller ones."""
+    fill_from: int = 0
+    """Padding at least this wide, pixels, is filled with crops of other pictures; 0 leaves it empty."""
     crowd_power: float = 0.3
     """A picture with n faces is drawn in proportion to n to this power."""
     min_face: float = 6.0
@@ -57,6 +59,10 @@ class DataConfig:
     """Share of crops that are turned."""
     rotate_degrees: float = 20.0
     """The largest turn, in degrees."""
+    occlude_rate: float = 0.0
+    """Share of the faces from 16 pixels on that are partly covered."""
+    darken_rate: float = 0.0
+    """Share of crops that look as if taken with too little light."""
     cache_dir: str = ".cache/images"
     """Decoded pictures are kept here."""
     cache_gb: float = 12.0
@@ -194,7 +200,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         data, loss, distill = self.data, self.loss, self.distill
         _check_finite("", self)
-        rates = ("negative_rate", "native_rate", "mosaic_rate", "rotate_rate")
+        rates = [key.name for key in dataclasses.fields(data) if key.name.endswith("_rate")]
         checks = [
             (bool(self.name.strip("./")), "name must not be empty"),
             (self.batch_size >= 1, "batch_size must be at least 1"),
@@ -203,6 +209,7 @@ class TrainConfig:
             *((0 <= getattr(data, name) <= 1, f"data.{name} must lie between 0 and 1") for name in rates),
             (0 < data.native_scale[0] <= data.native_scale[1], "data.native_scale: smallest, then largest"),
             (data.min_face >= 0, "data.min_face must be at least 0"),
+            (data.fill_from >= 0, "data.fill_from must be at least 0"),
             (data.max_enlarge > 0, "data.max_enlarge must be over 0"),
             (data.cache_gb >= 0, "data.cache_gb must be at least 0"),
             (loss.candidate_ratio >= 1, "loss.candidate_ratio must be at least 1"),

@@ -15,9 +15,20 @@ from torch.utils.data import DataLoader, Dataset
 
 from featherface.annotations import Annotation, read_annotations
 from featherface.errors import ConfigError
-from featherface.train.augment import Labels, View, join, no_labels, recolour, view_image, view_labels
+from featherface.train.augment import (
+    Labels,
+    View,
+    darken,
+    join,
+    no_labels,
+    recolour,
+    view_image,
+    view_labels,
+)
 from featherface.train.cache import ImageCache
+from featherface.train.compose import Square, free_squares, pasted, quarters
 from featherface.train.config import DataConfig
+from featherface.train.occlude import cover_faces
 
 _LEAST_PART = 0.5
 """A picture's longer side fills at least this part of its window."""
@@ -103,29 +114,41 @@ class CropDataset(Dataset[Sample]):
         rng = np.random.default_rng((self.seed, index))
         size = self.config.crop_size
         if rng.random() < self.config.mosaic_rate:
-            return Sample(*self._mosaic(rng, size))
-        image, labels = self._crop(rng, size)
-        return Sample(recolour(image, rng), labels)
+            return Sample(*self._several(rng, np.empty((size, size, 3), np.uint8), [], quarters(size)))
+        image, labels, free = self._crop(rng, size)
+        image = self._worsened(recolour(image, rng), labels, rng)
+        return Sample(*self._several(rng, image, [labels], free)) if free else Sample(image, labels)
 
-    def _mosaic(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], Labels]:
-        half = size // 2
-        canvas = np.empty((size, size, 3), np.uint8)
-        parts = []
-        for y in (0, half):
-            for x in (0, half):
-                image, labels = self._crop(rng, half)
-                canvas[y : y + half, x : x + half] = recolour(image, rng)
-                shift = np.array([x, y], np.float32)
-                parts.append(
-                    Labels(labels.boxes + np.tile(shift, 2), labels.landmarks + shift, labels.ignored)
-                )
+    def _worsened(
+        self, image: NDArray[np.uint8], labels: Labels, rng: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """Faces covered and light taken, where the recipe asks for it; otherwise no number is drawn for it."""
+        if self.config.occlude_rate:
+            image = cover_faces(image, labels, self.config.occlude_rate, rng)
+        if self.config.darken_rate and rng.random() < self.config.darken_rate:
+            image = darken(image, rng)
+        return image
+
+    def _several(
+        self, rng: np.random.Generator, canvas: NDArray[np.uint8], parts: list[Labels], places: list[Square]
+    ) -> tuple[NDArray[np.uint8], Labels]:
+        """The canvas with a crop of its own in each of the places, beside the parts that it has."""
+        for place in places:
+            image, labels, _ = self._crop(rng, place.side)
+            image = self._worsened(recolour(image, rng), labels, rng)
+            parts = [*parts, pasted(canvas, image, labels, place)]
         return canvas, join(parts)
 
-    def _crop(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], Labels]:
+    def _crop(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], Labels, list[Square]]:
+        """A crop, its faces, and the places that its picture leaves free, where the recipe fills them."""
+        config = self.config
         picture, box, drawn = self.drawn(rng)
         image = self.cache.read(picture.path)
-        view = choose_view(rng, image.shape[1], image.shape[0], box, drawn, size, self.config)
-        return view_image(image, view, size), view_labels(picture.labels, view, size, self.config.min_face)
+        height, width = image.shape[:2]
+        view = choose_view(rng, width, height, box, drawn, size, config)
+        labels = view_labels(picture.labels, view, size, config.min_face)
+        free = free_squares(view, width, height, size, config.fill_from) if config.fill_from else []
+        return view_image(image, view, size), labels, free
 
     def drawn(self, rng: np.random.Generator) -> tuple[Picture, NDArray[np.float32] | None, float | None]:
         """A picture, one of its faces if it has any, and the size that this one is to have in the crop, pixels."""
@@ -194,7 +217,10 @@ def choose_view(
     centre_xy = (box[:2] + box[2:]) / 2 + rng.uniform(-1, 1, 2) * slack
     # Moved so that the window shows as much of the picture as it can: padding teaches nothing.
     ends = np.array([width, height]) - window / 2
-    centre_xy = centre_xy.clip(np.minimum(window / 2, ends), np.maximum(window / 2, ends))
+    low, high = np.minimum(window / 2, ends), np.maximum(window / 2, ends)
+    centre_xy = centre_xy.clip(low, high)
+    if config.fill_from:  # in a corner, where it leaves most room for others
+        centre_xy = np.where(ends < window / 2, np.where(rng.random(2) < 0.5, low, high), centre_xy)
     if np.hypot(*(centre_xy - (box[:2] + box[2:]) / 2)) > window / 2:
         degrees = 0.0  # a face in the corner would be turned out of the window
     return View((float(centre_xy[0]), float(centre_xy[1])), float(scale), degrees, flip)
