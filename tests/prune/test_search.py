@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,20 @@ def test_a_measure_that_is_no_number_ends_the_search_as_other_failures_do(tmp_pa
     with pytest.raises(TrainingError, match="no numbers to rank by"):
         open_search(tmp_path).run(lambda _: Measured(ap, latency, 5), said.append)
     assert len(said) == 2 and "no numbers to rank by" in said[0]
+
+
+@pytest.mark.parametrize("call", ["ask", "tell"])
+def test_a_log_that_takes_no_more_is_one_line_and_goes_on_later(tmp_path, monkeypatch, call):
+    search = open_search(tmp_path)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search.study, call, full)
+        with pytest.raises(TrainingError, match=r"search\.log: cannot be written \(no space left on device\)"):
+            search.run(measure, lambda _: None)
+    assert len(open_search(tmp_path).run(measure, lambda _: None)) == CONFIG.trials
 
 
 def test_another_recipes_search_is_refused(tmp_path):

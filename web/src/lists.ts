@@ -50,12 +50,24 @@ function labelOf({ name, error, thumbnail }: Photo): string {
   return thumbnail ? `${name}, ${error}` : `${name}, ${UNREADABLE}: ${error}`;
 }
 
-/** One row a face, best first. */
+/** What a table of faces says, best first, a row each; where there are too many, a last row of one cell counts them. */
+export function tableRows(faces: Face[]): string[][] {
+  const rows = faces
+    .slice(0, TABLE_FACES)
+    .map(({ box: [x1, y1, x2, y2], score }, i) => [
+      String(i + 1),
+      score.toFixed(3),
+      ...[x1, y1, x2 - x1, y2 - y1].map((value) => value.toFixed(0)),
+    ]);
+  const more = faces.length - rows.length;
+  return more > 0 ? [...rows, [`and ${more} more with lower scores`]] : rows;
+}
+
 export function fillTable(body: HTMLElement, faces: Face[]): void {
-  const rows = faces.slice(0, TABLE_FACES).map(({ box: [x1, y1, x2, y2], score }, i) => {
+  const rows = tableRows(faces).map((values, _, all) => {
     const row = document.createElement("tr");
-    const values = [String(i + 1), score.toFixed(3), ...[x1, y1, x2 - x1, y2 - y1].map((value) => value.toFixed(0))];
     for (const value of values) row.insertCell().textContent = value;
+    if (values.length === 1) row.cells[0]!.colSpan = all[0]!.length;
     return row;
   });
   body.replaceChildren(...rows);

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Search:
 
     def __init__(self, file: Path, config: SearchConfig, identity: dict[str, Any], first: Rates) -> None:
         self.optuna = load_optuna()
-        self.config, self.first = config, first
+        self.file, self.config, self.first = file, config, first
         self.study = self._open(file)
         text = json.dumps(identity, sort_keys=True)
         known = self.study.user_attrs.get("identity", "{}")
@@ -88,21 +89,24 @@ class Search:
         """
         failures = 0
         while len(self.trials()) < self.config.trials:
-            asked = self.study.ask()
-            rates = self._rates(self._suggest(asked))
+            with self._written():
+                asked = self.study.ask()
+                rates = self._rates(self._suggest(asked))
             try:
                 measured = measure(rates)
             except (
                 Exception
             ) as error:  # of torch or the runtime, too: left running, it would be taken up for ever
-                self.study.tell(asked, state=self.optuna.trial.TrialState.FAIL)
+                with self._written():
+                    self.study.tell(asked, state=self.optuna.trial.TrialState.FAIL)
                 failures += 1
                 if failures == _FAILURES:
                     raise
                 report(f"trial {asked.number} failed: {one_line(error, 160)}")
                 continue
             failures = 0
-            self.study.tell(asked, [measured.ap, measured.latency, measured.parameters])
+            with self._written():
+                self.study.tell(asked, [measured.ap, measured.latency, measured.parameters])
             report(Trial(asked.number, rates, measured))
         return self.trials()
 
@@ -114,6 +118,16 @@ class Search:
             for t in done
         ]
         return with_front(trials)
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        """TrainingError where the log takes no more: a full disk, say. What it has is gone on with."""
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"{self.file}: cannot be written ({reason_of(error)}); run it again to go on"
+            ) from error
 
     def _open(self, file: Path) -> Any:
         optuna = self.optuna
