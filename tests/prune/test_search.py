@@ -164,7 +164,9 @@ def test_a_log_that_takes_no_more_is_one_line_and_goes_on_later(tmp_path, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(search.study, call, full)
-        with pytest.raises(TrainingError, match=r"search\.log: cannot be written \(no space left on device\)"):
+        with pytest.raises(
+            TrainingError, match=r"search\.log: cannot be written \(no space left on device\)"
+        ):
             search.run(measure, lambda _: None)
     assert len(open_search(tmp_path).run(measure, lambda _: None)) == CONFIG.trials
 

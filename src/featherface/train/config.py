@@ -131,6 +131,8 @@ class DistillConfig:
     """Weight of the box term within the distillation loss."""
     landmark_weight: float = 0.5
     """Weight of the landmark term within the distillation loss."""
+    imitation_weight: float = 0.0
+    """Weight of imitating the maps that the teacher's heads read (Romero 2015); needs `runtime = "torch"`."""
     smallest_prior: float = 0.0
     """Ask the teacher at priors of at least this side only, pixels: one that is better at large faces alone."""
     weigh_by: Literal["teacher", "either"] = "teacher"
@@ -249,8 +251,12 @@ class TrainConfig:
                 "loss: class_weight, box_weight and landmark_weight must be at least 0",
             ),
             (
-                min(distill.box_weight, distill.landmark_weight) >= 0,
-                "distill: box_weight and landmark_weight must be at least 0",
+                min(distill.box_weight, distill.landmark_weight, distill.imitation_weight) >= 0,
+                "distill: box_weight, landmark_weight and imitation_weight must be at least 0",
+            ),
+            (
+                not distill.imitation_weight or distill.runtime == "torch",
+                'distill.imitation_weight needs runtime = "torch": in ONNX Runtime the maps stay inside',
             ),
             (self.loss.large_weight > 0, "loss.large_weight must be over 0"),
             (0 <= self.loss.crowd_damping <= 1, "loss.crowd_damping must lie between 0 and 1"),

@@ -20,11 +20,15 @@ _SURE = 0.3
 
 
 class TeacherOutput(NamedTuple):
-    """What a teacher says of a batch: face logits (B, P), box deltas (B, P, 4), landmark deltas (B, P, 10)."""
+    """What a teacher says of a batch: face logits (B, P), box deltas (B, P, 4), landmark deltas (B, P, 10).
+
+    One that runs in torch also shows the maps (B, C, H/s, W/s) that its heads read.
+    """
 
     face_logits: Tensor
     box_deltas: Tensor
     landmark_deltas: Tensor
+    maps: tuple[Tensor, ...] = ()
 
 
 Teacher = Callable[[Tensor], TeacherOutput]

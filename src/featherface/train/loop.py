@@ -268,13 +268,15 @@ class Trainer:
         return measured
 
     def _log(self, log: RunLog, window: list[dict[str, float]], rate: float) -> None:
-        keys = ("task", "classes", "boxes", "landmarks", "positives", "gradient", "distillation")
+        # A column of its own only where it is used: a run of an older version may be gone on with.
+        imitation = ("imitation",) if self.config.distill.imitation_weight else ()
+        keys = ("task", "classes", "boxes", "landmarks", "positives", "gradient", "distillation", *imitation)
         means = {k: float(np.mean([w[k] for w in window if k in w] or [np.nan])) for k in keys}
         speed = self.progress.step * self.config.batch_size / max(self.progress.seconds, 1e-9)
         part = self._part()
         left = self.progress.seconds * (1 - part) / max(part, 1e-9) / 60
         log.add("train", self.progress.step, {"part": part, "lr": rate, **means, "images_per_second": speed})
-        told = ("task", "classes", "boxes", "landmarks", "distillation")
+        told = ("task", "classes", "boxes", "landmarks", "distillation", *imitation)
         losses = " ".join(f"{k} {means[k]:.3f}" for k in told if not np.isnan(means[k]))
         self.report(
             f"step {self.progress.step} ({part:.1%}, {left:.0f} min left) {losses} {speed:.0f} images/s"

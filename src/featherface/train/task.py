@@ -9,6 +9,7 @@ from featherface.model.network import FeatherFace, Predictions
 from featherface.train.config import DistillConfig, TrainConfig
 from featherface.train.data import Batch
 from featherface.train.distill import DistillationLoss, Teacher, TeacherOutput
+from featherface.train.imitate import captured, imitation_loss
 from featherface.train.losses import DetectionLoss, LossTerms, to_targets
 from featherface.train.teacher import normalise
 
@@ -28,20 +29,28 @@ class TrainTask:
         pixels = batch.images.to(next(model.parameters()).device, non_blocking=True)
         images = normalise(pixels).contiguous(memory_format=torch.channels_last)
         size = images.shape[-1]
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+        with captured(model) as maps, torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
             computed: Predictions = model(images)
         # Assignment is many small steps on few numbers: on the processor whatever the network runs on.
         predictions = Predictions(*(values.cpu() for values in computed))
         terms: LossTerms = self.loss(predictions, [to_targets(labels) for labels in batch.labels], size)
         total, parts = terms.total, _parts(terms)
         if self.teacher is not None and step % self.config.distill.every == 0:
-            taught = self.distillation(
-                predictions, TeacherOutput(*(v.cpu() for v in self.teacher(pixels))), size
-            )
+            said = self.teacher(pixels)
+            taught = self.distillation(predictions, on_processor(said), size)
+            if self.config.distill.imitation_weight:
+                imitation = imitation_loss(maps, said.maps, said.face_logits.sigmoid())
+                taught = taught + self.config.distill.imitation_weight * imitation.cpu()
+                parts["imitation"] = float(imitation.detach())
             alpha = annealed_alpha(self.config.distill, part)
             total = (1 - alpha) * total + alpha * taught
             parts["distillation"] = float(taught.detach())
         return total, parts
+
+
+def on_processor(said: TeacherOutput) -> TeacherOutput:
+    """What the losses need of it; the maps stay where they are."""
+    return TeacherOutput(said.face_logits.cpu(), said.box_deltas.cpu(), said.landmark_deltas.cpu())
 
 
 def annealed_alpha(config: DistillConfig, part: float) -> float:

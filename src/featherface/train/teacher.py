@@ -13,10 +13,12 @@ from torch import Tensor
 
 from featherface.errors import ConfigError, one_line
 from featherface.model.config import ModelConfig
+from featherface.model.fold import folded
 from featherface.model.network import FeatherFace
 from featherface.model.weights import load_any
 from featherface.train.config import DistillConfig
 from featherface.train.distill import Teacher, TeacherOutput
+from featherface.train.imitate import captured
 from featherface.train.losses import prior_grid
 
 _BGR_MEAN = torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1)
@@ -38,6 +40,10 @@ def make_teacher(config: DistillConfig, export: Exporter, threads: int) -> Teach
     if not path.is_file():
         raise ConfigError(f"distill.teacher: {path}: no such file")
     if path.suffix == ".onnx":
+        if config.imitation_weight:
+            raise ConfigError(
+                f"distill.imitation_weight: {path}: the maps of an exported teacher stay inside"
+            )
         return _tried(path, threads)
     model = load_any(path)
     if config.runtime == "torch":
@@ -52,7 +58,7 @@ def _tried(path: Path, threads: int) -> OnnxTeacher:
     """The teacher in a file of the user's, asked once; ConfigError when it is no detector of this kind."""
     try:
         teacher = OnnxTeacher(path.read_bytes(), threads)
-        logits, boxes, landmarks = teacher(torch.zeros(1, 3, _TRIED_SIZE, _TRIED_SIZE, dtype=torch.uint8))
+        logits, boxes, landmarks, _ = teacher(torch.zeros(1, 3, _TRIED_SIZE, _TRIED_SIZE, dtype=torch.uint8))
     except Exception as error:  # ONNX Runtime's errors share no public base class
         raise ConfigError(
             f"distill.teacher: {path}: not a network that can teach ({one_line(error, 160)})"
@@ -83,13 +89,13 @@ class TorchTeacher:
     """A network in eval mode without gradients, on the device of its images."""
 
     def __init__(self, model: FeatherFace) -> None:
-        self.model = model.eval().requires_grad_(False)
+        self.model = folded(model.eval()).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, images: Tensor) -> TeacherOutput:
         self.model.to(images.device)
-        with torch.no_grad():
+        with torch.no_grad(), captured(self.model) as maps:
             logits, boxes, landmarks = self.model(normalise(images))
-        return TeacherOutput(logits[..., 1] - logits[..., 0], boxes, landmarks)
+        return TeacherOutput(logits[..., 1] - logits[..., 0], boxes, landmarks, tuple(maps))
 
 
 class OnnxTeacher:
