@@ -141,7 +141,7 @@ def loop(bench: Bench) -> dict[str, Figures]:
     made = make_teachers(config.distill, bench.threads)
     ours = Loop(
         iter(make_loader(bench.kept, config.batch_size, 0, 1_000_000, config.data.workers)),
-        stepper(network, config, fold=True, teacher=made.get("ONNX Runtime")),
+        stepper(network, config, fold=True, teacher=made.get("ONNX Runtime") or made.get("torch")),
     )
     always = replace(config, distill=replace(config.distill, every=1))
     naive = Loop(
@@ -229,7 +229,9 @@ def make_teachers(config: DistillConfig, threads: int) -> dict[str, Teacher]:
     """The recipe's teacher in both runtimes; an exported one only in ONNX Runtime."""
     if not config.teacher:
         return {}
-    made = {"ONNX Runtime": make_teacher(replace(config, runtime="onnx"), export_onnx, threads)}
+    made = {}
+    if not config.imitation_weight:  # whose maps stay inside there
+        made["ONNX Runtime"] = make_teacher(replace(config, runtime="onnx"), export_onnx, threads)
     if Path(config.teacher).suffix != ".onnx":
         made["torch"] = make_teacher(replace(config, runtime="torch"), export_onnx, threads)
     return made

@@ -24,10 +24,16 @@ def main() -> None:
     parser.add_argument("stages", nargs="+", help="FILE.safetensors:SHARE")
     parser.add_argument("--save", type=Path, required=True)
     arguments = parser.parse_args()
-    files, shares = zip(*(stage.rsplit(":", 1) for stage in arguments.stages), strict=True)
-    networks = [folded(load_weights(file)) for file in files]
-    parts = torch.tensor([float(share) for share in shares], dtype=torch.float64)
+    files, parts = [], torch.zeros(len(arguments.stages), dtype=torch.float64)
+    for number, stage in enumerate(arguments.stages):
+        file, _, share = stage.rpartition(":")
+        try:
+            parts[number] = float(share)
+        except ValueError:
+            parser.error(f"{stage}: its share is missing, as in {stage}:1")
+        files.append(file)
     parts /= parts.sum()
+    networks = [folded(load_weights(file)) for file in files]
     states = [network.state_dict() for network in networks]
     mean = {
         name: sum(part * state[name].double() for part, state in zip(parts, states, strict=True)).to(

@@ -37,6 +37,15 @@ def load_recipe(kind: type[_Recipe], path: str | Path, overrides: Sequence[str] 
     return built
 
 
+def completed(before: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """A recipe kept by an older version, which had fewer keys: what it did then is what the others' defaults do now."""
+    filled = {**defaults, **before}
+    for key, value in defaults.items():
+        if isinstance(value, dict) and isinstance(filled[key], dict):
+            filled[key] = completed(filled[key], value)
+    return filled
+
+
 def _override(values: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
@@ -92,4 +101,6 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     if isinstance(hint, types.UnionType) or type(value) is not hint:
         raise ConfigError(f"{where} = {value!r}: must be {getattr(hint, '__name__', hint)}")
+    if hint is str and "\0" in value:  # most are paths, and no path can
+        raise ConfigError(f"{where} = {value!r}: must not hold the character 0")
     return value

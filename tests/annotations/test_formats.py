@@ -79,6 +79,14 @@ GOOD_FACE = "10 10 5 5 " + " ".join(["-1"] * 15)
         ),
         pytest.param(
             "coco",
+            json.dumps(
+                {"images": [], "annotations": [{"image_id": 9, "bbox": [1, 1, 2, 2], "category_id": [1]}]}
+            ),
+            "annotations[0]: category_id [1]",
+            id="a list for a category",
+        ),
+        pytest.param(
+            "coco",
             json.dumps({"images": [], "annotations": [], "categories": [{"name": "face"}]}),
             "`categories`",
             id="a category without an id",

@@ -121,9 +121,32 @@ def test_pseudo_label_goes_on_past_a_broken_picture(run, labelled):
         pytest.param(["--sure", "0.2", "--doubtful", "0.6"], "--doubtful", id="thresholds upside down"),
         pytest.param(["--to", "nonsense"], "unknown label format 'nonsense'", id="unknown format"),
         pytest.param(["--to", "yolo"], "are a folder", id="a file where a folder goes"),
+        pytest.param(
+            ["--output", "{folder}/label.txt/new.txt"],
+            "label.txt is a file",
+            id="below a file, at the end too late",
+        ),
+        pytest.param(
+            ["--to", "voc", "--output", "{folder}/label.txt/new"], "label.txt is a file", id="a folder there"
+        ),
     ],
 )
 def test_what_cannot_be_labelled_is_refused_before_the_teacher_looks(run, labelled, options, reason):
+    options = [option.format(folder=labelled) for option in options]
     outcome = run("pseudo-label", labelled / "images", "--output", labelled / "label.txt", *options)
     assert outcome.code == 1 and reason in outcome.err
     assert "labelling" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        pytest.param(["show", "{labels}", "--save", "{labels}/x.png"], "label.txt is a file", id="no such place"),
+        pytest.param(["show", "{labels}", "--save", "{folder}"], "a folder, not a file", id="a sheet into a folder"),
+        pytest.param(["show", "{labels}", "--save", "a.png", "--seed", "-1"], "--seed", id="a negative seed"),
+        pytest.param(["check", "{labels}", "--plot", "{folder}"], "a folder, not a file", id="a plot into a folder"),
+    ],
+)  # fmt: skip
+def test_a_picture_that_cannot_be_written_is_one_line(run, labelled, command, reason):
+    outcome = run("dataset", *(p.format(labels=labelled / "label.txt", folder=labelled) for p in command))
+    assert outcome.code != 0 and reason in outcome.err and "Traceback" not in outcome.err

@@ -186,12 +186,19 @@ def test_a_changed_shipped_file_is_noticed(tmp_path, monkeypatch):
         find_model("v2")
 
 
-def test_cards_are_complete():
-    cards = {card.name: card for card in list_models()}
-    card = cards["v2"]
-    assert card.parameters == 492_190
-    assert set(card.files) == {"v2.onnx", "v2.safetensors"}
-    assert card.onnx.stat().st_size <= 2_000_000
+@pytest.mark.parametrize(
+    ("name", "parameters", "files", "most_bytes"),
+    [
+        pytest.param("v2", 492_190, {"v2.onnx", "v2.safetensors"}, 2_000_000, id="v2"),
+        pytest.param("nano_b", 161_988, {"nano_b.onnx", "nano_b.safetensors"}, 800_000, id="nano_b"),
+        pytest.param("nano_b_int8", 161_988, {"nano_b_int8.onnx"}, 300_000, id="nano_b_int8"),
+    ],
+)
+def test_cards_are_complete(name, parameters, files, most_bytes):
+    card = {card.name: card for card in list_models()}[name]
+    assert card.parameters == parameters
+    assert set(card.files) == files
+    assert card.onnx.stat().st_size <= most_bytes
     assert 0.5 < card.ap["original"]["hard"] < card.ap["original"]["easy"] < 1
     assert card.data and card.licence and card.recipe and card.init
 

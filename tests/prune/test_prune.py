@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import pytest
 import torch
@@ -46,11 +47,12 @@ def test_the_pruned_network_computes_what_the_masked_one_does(model, rates):
         assert float((ours - theirs).abs().max()) < 1e-5 * max(scale, 1)
 
 
-def test_a_pruned_network_is_an_ordinary_one(model, tmp_path):
+def test_a_pruned_network_is_an_ordinary_one(model, tmp_path, monkeypatch):
     layout = pruned_layout(model.config, Rates(**dict.fromkeys(PARTS, 0.5)), "small")
     smaller = removed(model, doomed(model, layout), layout)
     assert count_parameters(smaller) == count_parameters(build(layout)) < 0.4 * count_parameters(model)
     save_weights(smaller, tmp_path / "small.safetensors")
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)  # it takes no more than any other network
     assert load_weights(tmp_path / "small.safetensors").config == layout
 
 
@@ -114,6 +116,11 @@ def test_unshuffling_undoes_shuffling(half):
             lambda m: pruned_layout(m.config, Rates(stage3=0.999), "x"),
             "leaves none of 256",
             id="none after rounding",
+        ),
+        pytest.param(
+            lambda m: pruned_layout(m.config, Rates(neck=0.5, context_p3=0.94), "x", 4),
+            r"rates \(neck = 0.5, context_p3 = 0.94\): what they leave is no network \(.*context_widths",
+            id="too few for a context",
         ),
         pytest.param(lambda m: doomed(m, preset("v1")), "is not v2", id="another network's layout"),
         pytest.param(

@@ -19,6 +19,7 @@ pytest.importorskip("torch_pruning", reason="the prune extra is not installed")
 pytest.importorskip("optuna", reason="the prune extra is not installed")
 
 from featherface.errors import FeatherFaceError
+from featherface.lock import held
 from featherface.model import build, count_parameters, preset
 from featherface.model.published import LAYOUTS
 from featherface.model.weights import load_weights, save_weights
@@ -102,6 +103,16 @@ def softly(folder, tmp_path_factory):
     return out
 
 
+def test_the_teacher_speaks_while_filters_are_softly_pruned(folder, tmp_path):
+    taught = f'[distill]\nteacher = "{folder}/v2.safetensors"\nruntime = "torch"\n'
+    (tmp_path / "taught.toml").write_text(TRAIN.format(folder=folder) + taught)
+    result = prune(folder, tmp_path, soft=SOFT, change=(f"{folder}/train.toml", f"{tmp_path}/taught.toml"))
+    assert result.exit_code == 0, result.exception
+    with (tmp_path / "small" / "train.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows and all(float(row["distillation"]) > 0 for row in rows)
+
+
 def assert_pruned_is_masked(place, gone):
     """The moving average with these filters zero, and what was cut out of it, compute the same."""
     zeroed = masked(load_weights(place / "last.safetensors"), gone)
@@ -111,6 +122,21 @@ def assert_pruned_is_masked(place, gone):
         expected, found = zeroed(images), smaller(images)
     for ours, theirs in zip(found, expected, strict=True):
         assert float((ours - theirs).abs().max()) < 1e-5 * max(float(theirs.abs().max()), 1)
+
+
+def test_a_recipe_without_rates_is_refused(folder, tmp_path):
+    result = prune(folder, tmp_path, change=("stage3 = 0.5\n", ""))
+    assert "small: rates are all 0, nothing to prune" in str(result.exception)
+    assert not (tmp_path / "small").exists()
+
+
+@pytest.mark.parametrize("options", [{"search": "trials = 1"}, {"soft": "steps = 3\nevery = 2"}])
+def test_a_folder_that_another_process_works_in_is_left_alone(folder, tmp_path, options):
+    (tmp_path / "small").mkdir()
+    with held(tmp_path / "small"):
+        result = prune(folder, tmp_path, **options)
+    assert "small: another run writes to it (process" in str(result.exception)
+    assert list((tmp_path / "small").iterdir()) == []
 
 
 def test_soft_pruning_comes_before_the_removal(softly):

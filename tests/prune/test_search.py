@@ -233,6 +233,12 @@ def test_a_place_that_no_log_can_be_in_is_one_line(tmp_path, make):
         pytest.param({"parts": ("head",)}, "parts must be of stem", id="an unknown part"),
         pytest.param({"parts": ()}, "parts must be of", id="no part"),
         pytest.param({"input_size": 100}, "multiple of 32", id="an odd size"),
+        pytest.param({"crop_size": 100}, "search: crop_size", id="odd crops"),
+        pytest.param({"seed": -1}, "search: seed", id="a seed that no generator takes"),
+        pytest.param(
+            {"seed": 2**32 - 1}, "search: seed", id="a seed that a resumption would push over 32 bits"
+        ),
+        pytest.param({"max_lr": float("inf")}, "search: max_lr", id="a rate that is none"),
         pytest.param({"max_latency": 0.0}, "max_latency must be over 0", id="no time at all"),
         pytest.param({"max_latency": float("nan")}, "max_latency", id="a time that is no number"),
         pytest.param({"repeats": 0}, "repeats", id="no timing"),

@@ -11,6 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from featherface.cli.ablate import _remembered
 from featherface.cli.app import build_app
 from featherface.errors import ConfigError, FeatherFaceError, ModelError
 from featherface.model import build, preset
@@ -31,6 +32,20 @@ SAME_FUNCTION_ARMS = [
     for backbone in ("relu", "cbam")
     for neck in ("relu", "cbam", "coordinate")
 ]
+
+
+def test_the_ablation_of_a_version_with_fewer_keys_goes_on(tmp_path):
+    (recipe, _), kept = load_ablation(CONFIGS / "ablate.toml"), tmp_path / "recipe.json"
+    kept.write_text(_remembered(CONFIGS / "ablate.toml", recipe, kept))
+    before = json.loads(kept.read_text())
+    del before["trainable"], before["data"]["fill_from"], before["arms"]["none-none"]["set"]
+    kept.write_text(json.dumps(before))
+    now = json.loads(_remembered(CONFIGS / "ablate.toml", recipe, kept))
+    assert now["data"]["fill_from"] == 0 and now["arms"]["none-none"]["set"] == []
+    before["data"]["crop_size"] += 32
+    kept.write_text(json.dumps(before))
+    with pytest.raises(ConfigError, match="another recipe"):
+        _remembered(CONFIGS / "ablate.toml", recipe, kept)
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +243,8 @@ def test_a_table_of_six_arms_and_nothing_trained_twice(tiny_set, tmp_path):
     (again / "ap.json").write_text("{")
     assert "ap.json: not the result of a training" in str(ablate(tiny_set, tmp_path).exception)
     assert "another recipe" in str(ablate(tiny_set, tmp_path, "max_lr=0.5").exception)
+    (folder / "recipe.json").write_text("{")
+    assert "recipe.json: cannot be read" in str(ablate(tiny_set, tmp_path).exception)
 
 
 @pytest.mark.slow

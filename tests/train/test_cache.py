@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from featherface.errors import ImageError
+from featherface.errors import ConfigError, ImageError
 from featherface.train.cache import ImageCache
 
 SIDE = 40
@@ -89,6 +90,33 @@ def test_the_oldest_make_room(room, before, now, stay, why, tmp_path):
     assert sum(f.stat().st_size for f in cache.folder.iterdir()) <= cache.limit
     for path in all_of.values():  # kept or not, the picture is the same
         assert (cache.read(path) == sum(path.stem.encode()) % 256).all()
+
+
+def test_a_damaged_file_is_decoded_again(tmp_path):
+    (path,) = draw(tmp_path, "a")
+    cache = cache_of(tmp_path, 2)
+    fill(cache, [path])
+    for content in (b"", b"\x93NUMPY", cache._place(path).read_bytes()[:200]):
+        cache._place(path).write_bytes(content)
+        assert cache.read(path).shape == (SIDE, SIDE, 3)
+
+
+@pytest.mark.parametrize("where", ["a file", "below a file"])
+def test_a_place_that_cannot_be_a_cache_is_one_line(tmp_path, where):
+    paths = draw(tmp_path, "a")
+    (tmp_path / "file").write_bytes(b"")
+    folder = tmp_path / "file" if where == "a file" else tmp_path / "file" / "cache"
+    with pytest.raises(ConfigError, match=r"data\.cache_dir: .*file.*: cannot be written"):
+        ImageCache(folder, 1.0).prepare(paths, lambda: None)
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("featherface.train.cache.np.save", full)
+    with pytest.raises(ConfigError, match=r"no space left on device\); data\.cache_gb = 0 does without"):
+        cache_of(tmp_path, 2).prepare(draw(tmp_path, "a"), lambda: None)
 
 
 def test_a_picture_that_cannot_fit_evicts_nothing(tmp_path):

@@ -69,6 +69,15 @@ def test_the_reference_recipe_is_the_published_one():
         pytest.param("[data]\nmosaic_rate = 3.0", "mosaic_rate", id="a share over one"),
         pytest.param("[data]\nmin_face = nan", "min_face", id="not a number"),
         pytest.param("[loss]\ncandidate_ratio = 0.5", "candidate_ratio", id="a ratio that lets no prior in"),
+        pytest.param(
+            "[data]\nocclude_rate = 2.0", "data.occlude_rate", id="more faces covered than there are"
+        ),
+        pytest.param("[data]\nfill_from = -1", "data.fill_from", id="padding of less than nothing"),
+        pytest.param(
+            'name = "a\\u0000"', "must not hold the character 0", id="a name that no folder can have"
+        ),
+        pytest.param("seed = 1e30", "seed", id="not a whole number"),
+        pytest.param(f"seed = {10**20}", "seed", id="a seed that no generator takes"),
         pytest.param("threads = -1", "threads", id="fewer than no threads"),
         pytest.param("clip_norm = -1.0", "clip_norm", id="a norm that turns gradients round"),
         pytest.param("weight_decay = -1.0", "weight_decay", id="weights that grow"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featherface.train.augment import PAD_COLOUR, Labels, View, darken, no_labels
+from featherface.train.augment import Labels, View, darken, no_labels
 from featherface.train.compose import Square, free_squares, pasted, quarters
 from featherface.train.config import DataConfig
 from featherface.train.data import CropDataset, Picture
@@ -35,15 +35,23 @@ def covered_part(before, after, box):
 @given(st.integers(0, 10_000))
 @settings(max_examples=80, deadline=None)
 def test_a_covered_face_stays_a_face(seed):
-    image, labels = noise(), faces([30, 20, 90, 100])
+    image, labels = noise(), faces([30, 20, 70, 80], [90, 90, 120, 120], ignored=[False, True])
     before = image.copy()
     after = cover_faces(image, labels, 1.0, np.random.default_rng(seed))
     assert np.array_equal(image, before), "what came in is not changed"
     assert after.shape == image.shape and after.dtype == np.uint8
     assert 0.02 < covered_part(image, after, labels.boxes[0]) < 0.75, "something is covered, never most of it"
-    far = np.ones(image.shape[:2], bool)
-    far[20 - 16 : 100 + 16, 30 - 12 : 90 + 12] = False
-    assert np.array_equal(image[far], after[far]), "only the face and what is next to it"
+    assert covered_part(image, after, labels.boxes[1]) == 0, "another face that is to be left"
+
+
+def test_as_much_is_covered_where_no_face_is():
+    """A patch alone must not say that there is a face."""
+    image, labels, elsewhere = noise(), faces([4, 4, 44, 54]), []
+    for seed in range(40):
+        changed = (cover_faces(image, labels, 1.0, np.random.default_rng(seed)) != image).any(-1)
+        changed[:62, :50] = False
+        elsewhere.append(changed.mean() > 0.01)
+    assert np.mean(elsewhere) > 0.8
 
 
 @pytest.mark.parametrize(
@@ -139,10 +147,14 @@ def dataset(folder, **changes):
     """Two pictures, smaller than their window, with one face each."""
     for name, colour in (("a.png", 90), ("b.png", 200)):
         cv2.imwrite(str(folder / name), np.full((60, 120, 3), colour, np.uint8))
-    config = DataConfig(
-        crop_size=SIZE, native_scale=(0.999, 1.001), native_rate=1.0, mosaic_rate=0.0, rotate_rate=0.0,
-        cache_dir=str(folder / "cache"), **changes,
-    )  # fmt: skip
+    values = {
+        "native_scale": (0.999, 1.001),
+        "native_rate": 1.0,
+        "mosaic_rate": 0.0,
+        "rotate_rate": 0.0,
+        **changes,
+    }
+    config = DataConfig(crop_size=SIZE, cache_dir=str(folder / "cache"), **values)
     pictures = [Picture(folder / name, faces([40, 10, 80, 50]), 1.0) for name in ("a.png", "b.png")]
     return CropDataset(pictures, [], config, 0)
 
@@ -157,7 +169,60 @@ def test_padding_is_filled_where_the_recipe_asks_for_it(tmp_path):
         assert np.array_equal(filled[i].image, filled[i].image), "asked twice, the same crop"
 
 
-def test_covering_and_darkening_reach_the_crops_and_mosaics(tmp_path):
-    plain, hard = dataset(tmp_path), dataset(tmp_path, occlude_rate=1.0, darken_rate=1.0)
-    means = [[d[i].image[d[i].image != PAD_COLOUR].mean() for i in range(12)] for d in (plain, hard)]
-    assert np.mean(means[1]) < 0.7 * np.mean(means[0])
+@pytest.mark.parametrize("mosaic", [0.0, 1.0], ids=["crops", "mosaics"])
+@pytest.mark.parametrize(("key", "darker"), [("occlude_rate", False), ("darken_rate", True)])
+def test_covering_and_darkening_reach_the_crops(tmp_path, monkeypatch, key, darker, mosaic):
+    monkeypatch.setattr("featherface.train.data.recolour", lambda image, rng: image)
+    plain, hard = dataset(tmp_path, mosaic_rate=mosaic), dataset(tmp_path, mosaic_rate=mosaic, **{key: 1.0})
+    shown = [hard[i] for i in range(12)]
+    if darker:
+        bright = np.mean([plain[i].image.mean() for i in range(12)])
+        assert np.mean([sample.image.mean() for sample in shown]) < 0.8 * bright
+        return
+    kinds = [
+        len(np.unique(crop_of(s.image, box))) for s in shown for box in s.labels.boxes if box[2] - box[0] > 16
+    ]
+    assert len(kinds) > 6 and min(kinds) > 1, "each face has something before it: pictures are of one tone"
+
+
+def crop_of(image, box):
+    x0, y0, x1, y1 = (int(v) for v in np.round(box))
+    return image[y0:y1, x0:x1]
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    """Dark pictures of several shapes; every face is a bright square, and nothing else is bright."""
+    folder, rng, pictures = tmp_path_factory.mktemp("squares"), np.random.default_rng(1), []
+    for number, (height, width) in enumerate([(300, 150), (120, 400), (500, 500), (90, 90), (240, 320)]):
+        image, boxes = np.full((height, width, 3), (40, 45, 50), np.uint8), []
+        for _ in range(4):
+            side = int(rng.integers(12, 40))
+            x, y = int(rng.integers(0, width - side)), int(rng.integers(0, height - side))
+            if all(abs(x - box[0]) > 60 or abs(y - box[1]) > 60 for box in boxes):
+                image[y : y + side, x : x + side] = 255
+                boxes.append([x, y, x + side, y + side])
+        cv2.imwrite(str(folder / f"{number}.png"), image)
+        pictures.append(Picture(folder / f"{number}.png", faces(*boxes), 1.0))
+    return pictures
+
+
+def test_labels_lie_on_their_faces_in_mosaics_filled_turned_and_flipped_crops(squares, tmp_path, monkeypatch):
+    monkeypatch.setattr("featherface.train.data.recolour", lambda image, rng: image)
+    config = DataConfig(
+        crop_size=256, mosaic_rate=0.2, fill_from=32, rotate_rate=0.2, rotate_degrees=15.0, redraws=3,
+        face_size=(10.0, 120.0), cache_dir=str(tmp_path),
+    )  # fmt: skip
+    crops, checked, unlabelled = CropDataset(squares, [], config, 3), 0, []
+    for number in range(60):
+        sample = crops[number]
+        bright, near = sample.image.min(2) > 200, np.zeros(sample.image.shape[:2], bool)
+        for box, ignored in zip(sample.labels.boxes, sample.labels.ignored, strict=True):
+            x0, y0, x1, y1 = np.round(box).astype(int)
+            near[max(y0 - 4, 0) : y1 + 4, max(x0 - 4, 0) : x1 + 4] = True
+            if not ignored and min(x1 - x0, y1 - y0) >= 4:
+                checked += 1
+                assert bright[y0:y1, x0:x1].mean() > 0.5, (number, box)
+        unlabelled.append((bright & ~near).sum() / max(bright.sum(), 1))
+    assert checked > 150
+    assert np.mean(unlabelled) < 0.08, "but parts of squares at a window's edge"

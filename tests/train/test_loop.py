@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file
 from tests.train.conftest import train
 
-from featherface.errors import ConfigError, TrainingError
+from featherface.errors import ConfigError, DataError, TrainingError
+from featherface.lock import held
 from featherface.train import task as task_module
 from featherface.train.checkpoint import Progress
 from featherface.train.loop import Trainer
@@ -121,6 +122,31 @@ def test_a_stopped_run_goes_on_bit_for_bit(tiny_set, tmp_path, undisturbed, how)
     assert steps == sorted(set(steps)), "no row twice"
 
 
+def test_a_finished_run_that_is_resumed_stays_as_it_is(tiny, tmp_path):
+    """Also one that ends by the clock: its loader has no end."""
+    config = replace(tiny, hours=1e-5)
+    train(config)
+    folder = tmp_path / "tiny"
+    kept = {name: (folder / name).read_bytes() for name in ("train.csv", "last.safetensors")}
+    outcome = train(config, resume=True)
+    assert outcome.finished
+    assert kept == {name: (folder / name).read_bytes() for name in kept}
+
+
+def test_a_folder_that_another_process_trains_in_is_left_alone(tiny, tmp_path):
+    with held(tmp_path / "tiny"), pytest.raises(DataError, match=r"tiny: another run writes to it"):
+        train(replace(tiny, steps=1))
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_what_a_kill_while_saving_left_is_removed(tiny, tmp_path):
+    train(replace(tiny, steps=1))
+    left = tmp_path / "tiny" / ".checkpoint.abcd.pt"
+    left.write_bytes(b"half")
+    train(replace(tiny, steps=1), resume=True)
+    assert not left.exists() and (tmp_path / "tiny" / "checkpoint.pt").exists()
+
+
 def test_a_run_that_is_there_is_not_written_over(tiny, tmp_path):
     train(replace(tiny, steps=1))
     kept = {path.name: path.read_bytes() for path in (tmp_path / "tiny").iterdir() if path.is_file()}
@@ -192,6 +218,7 @@ def test_distilling_learns_from_a_teacher_of_ours(tiny, tmp_path):
         pytest.param({"init": "gone.safetensors"}, "gone", id="missing weights"),
         pytest.param({"model": "v7"}, "v7", id="unknown preset"),
         pytest.param({"trainable": ("heads.7",)}, "no module 'heads.7'", id="unknown module"),
+        pytest.param({"trainable": ("head_attention.0",)}, "nothing that could learn", id="an empty module"),
     ],
 )
 def test_what_cannot_start_says_so(tiny, change, reason):
@@ -251,7 +278,9 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     # Not the dynamic assignment: of two priors that are equally near a face rounding picks one.
     # Crowds damped and a teacher asked: what they sum over has to be all processes' crops, too.
-    config = load_config(recipe, ["loss.assignment=multibox", "loss.crowd_damping=0.5"])
+    changes = ["loss.assignment=multibox", "loss.crowd_damping=0.5"]
+    changes += ["distill.runtime=torch", "distill.imitation_weight=2.0"]
+    config = load_config(recipe, changes)
     rank, processes = distributed.start()
     torch.manual_seed(0)
     model = folded(build(preset(config.model))).train()
@@ -261,7 +290,7 @@ if __name__ == "__main__":
     torch.manual_seed(5)
     teacher = TorchTeacher(build(preset(config.model)))
     loss, parts = TrainTask(config, model, teacher, False)(wrapped, batch, 0)
-    assert parts["distillation"] > 0
+    assert parts["distillation"] > 0 and parts["imitation"] > 0
     loss.backward()
     if rank == 0:
         torch.save({name: p.grad for name, p in model.named_parameters()}, target)

@@ -108,6 +108,8 @@ def _faces_by_picture(
             or "bbox" not in item
         ):
             raise DataError(f"{path}: annotations[{i}]: no `image_id` or no `bbox`")
+        if not isinstance(item.get("category_id"), int | str | None):
+            raise DataError(f"{path}: annotations[{i}]: category_id {item['category_id']!r} is not one")
         if not wanted or item.get("category_id") in wanted:
             faces[item["image_id"]].append((i, item))
     return faces

@@ -31,7 +31,8 @@ _WRITERS: dict[str, Callable[[Sequence[Annotation], Path], None]] = {
     "voc": write_voc,
 }
 FORMATS = tuple(_READERS)
-"""The label formats by name; `yolo` and `voc` are folders (`yolo` also reads a data.yaml), the others files."""
+"""The label formats by name; those of FOLDER_FORMATS are folders (`yolo` also reads a data.yaml), the others files."""
+FOLDER_FORMATS = ("yolo", "voc")
 
 
 def read_annotations(source: str | Path, format: str = "auto", report: Report = stop) -> list[Annotation]:

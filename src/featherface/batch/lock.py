@@ -14,73 +14,18 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
 
 from featherface.batch import files
 from featherface.errors import DataError
+from featherface.lock import LOCK, held, me, told
 
-LOCK = "_lock"
 _BEAT = 30
 _PATIENCE = 150
 
 
 def locked(output: str) -> AbstractContextManager[None]:
     """Holds the output for this process; DataError when another run does. Leaves no folder that stays empty."""
-    return _marked(output) if files.is_url(output) else _held(Path(output))
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
-        with files.named(str(folder)):
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = _grasped(folder / LOCK)
-        with handle:
-            try:
-                yield
-            finally:
-                (folder / LOCK).unlink(missing_ok=True)
-    finally:
-        for place in made:
-            with suppress(OSError):  # not empty
-                place.rmdir()
-
-
-def _grasped(path: Path) -> TextIO:
-    while True:
-        handle = path.open("a+", encoding="utf-8")
-        try:
-            _ask_the_kernel(handle)
-            # The run before may have removed the file after we opened it: then we hold nothing that others see.
-            if path.exists() and os.path.samestat(os.fstat(handle.fileno()), path.stat()):
-                handle.truncate(0)
-                handle.write(_me())
-                handle.flush()
-                return handle
-        except BlockingIOError as error:
-            handle.seek(0)
-            who = handle.read()
-            handle.close()
-            raise DataError(_told(str(path.parent), who)) from error
-        except BaseException:
-            handle.close()
-            raise
-        handle.close()
-
-
-def _ask_the_kernel(handle: TextIO) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        # Some network file systems cannot lock; a run there is as good as it was without.
-        return
+    return _marked(output) if files.is_url(output) else held(Path(output))
 
 
 @contextmanager
@@ -88,14 +33,14 @@ def _marked(output: str) -> Iterator[None]:
     if files.exists(output, LOCK):
         who = files.read(files.join(output, LOCK)).decode("utf-8", "replace")
         if _alive(who):
-            raise DataError(f"{_told(output, who)}; if that one died, wait {_PATIENCE} seconds")
-    files.touch(output, LOCK, _me().encode())
+            raise DataError(f"{told(output, who)}; if that one died, wait {_PATIENCE} seconds")
+    files.touch(output, LOCK, me().encode())
     stop = threading.Event()
 
     def beat() -> None:
         while not stop.wait(_BEAT):
             with suppress(DataError):
-                files.touch(output, LOCK, _me().encode())
+                files.touch(output, LOCK, me().encode())
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -105,10 +50,6 @@ def _marked(output: str) -> Iterator[None]:
         stop.set()
         thread.join()
         files.remove(output, LOCK)
-
-
-def _me() -> str:
-    return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "seen": time.time()})
 
 
 def _alive(who: str) -> bool:
@@ -127,11 +68,3 @@ def _alive(who: str) -> bool:
         except PermissionError:
             return True
     return True
-
-
-def _told(output: str, who: str) -> str:
-    try:
-        about = json.loads(who)
-        return f"{output}: another run writes to it (process {about['pid']} on {about['host']})"
-    except (ValueError, KeyError, TypeError):
-        return f"{output}: another run writes to it"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from featherface.errors import ConfigError, DataError
+from featherface.errors import ConfigError, DataError, reason_of
 
 if TYPE_CHECKING:
     from featherface.train.ablate import AblationConfig, Arm
@@ -85,18 +85,39 @@ def ablate(
 
 def _remembered(config: Path, recipe: AblationConfig, kept: Path) -> str:
     """What a later call must find again; ConfigError when the folder holds the ablation of another recipe."""
-    now = json.loads(json.dumps(dataclasses.asdict(recipe)))
-    now["arms"] = {arm.pop("name"): arm for arm in now["arms"]}
+    now = _by_name(recipe)
     if kept.exists():
-        before = json.loads(kept.read_text(encoding="utf-8"))
-        arms = before.get("arms") if isinstance(before, dict) else None
-        same = isinstance(arms, dict) and {**now, "arms": 0} == {**before, "arms": 0}
-        if not same or any(now["arms"].get(name, arm) != arm for name, arm in (arms or {}).items()):
+        before = _read_kept(kept)
+        same = {**now, "arms": 0} == {**before, "arms": 0}
+        if not same or any(now["arms"].get(name, arm) != arm for name, arm in before["arms"].items()):
             raise ConfigError(
                 f"{config}: {kept.parent} holds the ablation of another recipe; give this one a new name"
             )
-        now["arms"] = {**(arms or {}), **now["arms"]}
+        now["arms"] = {**before["arms"], **now["arms"]}
     return json.dumps(now, indent=1, sort_keys=True) + "\n"
+
+
+def _by_name(recipe: AblationConfig) -> dict[str, Any]:
+    """The recipe as JSON has it, its arms by name."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    values["arms"] = {arm.pop("name"): arm for arm in values["arms"]}
+    return values
+
+
+def _read_kept(kept: Path) -> dict[str, Any]:
+    """The recipe that a folder remembers, with the keys that its version did not know yet."""
+    from featherface.recipe import completed
+    from featherface.train.ablate import AblationConfig, Arm
+
+    try:
+        before = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{kept}: cannot be read ({reason_of(error)})") from error
+    if not isinstance(before, dict) or not isinstance(before.get("arms"), dict):
+        raise ConfigError(f"{kept}: not the recipe of an ablation")
+    arm = _by_name(AblationConfig(arms=(Arm("arm"),)))["arms"]["arm"]
+    arms = {name: completed(kept_arm, arm) for name, kept_arm in before["arms"].items()}
+    return completed({**before, "arms": arms}, {**_by_name(AblationConfig()), "arms": {}})
 
 
 def _layouts_differ(recipe: AblationConfig) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from featherface.cli.targets import check_targets, writing
 from featherface.errors import ConfigError, DataError, FeatherFaceError, ImageError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def check(
     from featherface.annotations.check import check_set
     from featherface.cli.progress import bar
 
+    check_targets(plot)
     unreadable: list[FeatherFaceError] = []
     annotations = read_annotations(labels, format, unreadable.append)
     with bar("checking", len(annotations)) as advance:
@@ -49,7 +51,8 @@ def check(
     for line in report.lines():
         typer.echo(line)
     if plot is not None:
-        _plot_sizes(report, plot)
+        with writing(plot):
+            _plot_sizes(report, plot)
     problems = [*map(str, unreadable), *report.problems]
     for line in problems if every else problems[:_SHOWN_PROBLEMS]:
         typer.echo(line, err=True)
@@ -66,15 +69,17 @@ def show(
     save: Annotated[Path, typer.Option(help="Where the sheet goes: FILE.png or FILE.jpg.")],
     format: _Format = "auto",
     count: Annotated[int, typer.Option(help="How many pictures.", min=1, max=100)] = 12,
-    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+    seed: Annotated[int, typer.Option(help="Which ones.", min=0)] = 0,
 ) -> None:
     """A sheet of pictures with their boxes; ignored faces are grey."""
     from featherface.annotations.sheet import sheet
     from featherface.atomic import write_bytes
     from featherface.images import encode_image
 
+    check_targets(save)
     pictures = _crops(source, count, seed) if source.suffix == ".toml" else _some(source, format, count, seed)
-    write_bytes(save, encode_image(sheet(pictures), save.suffix))
+    with writing(save):
+        write_bytes(save, encode_image(sheet(pictures), save.suffix))
     typer.echo(str(save))
 
 
@@ -109,7 +114,8 @@ def pseudo_label(
     """Label pictures by a teacher: the sure faces as faces, the doubtful ones as ignored."""
     from featherface.annotations import read_annotations, write_annotations
     from featherface.annotations.complete import complete
-    from featherface.annotations.read import check_target
+    from featherface.annotations.files import picture_name
+    from featherface.annotations.read import FOLDER_FORMATS, check_target
     from featherface.cli.inputs import expand
     from featherface.cli.looks import parse_scales
     from featherface.cli.progress import bar
@@ -117,11 +123,16 @@ def pseudo_label(
 
     if doubtful > sure:
         raise ConfigError(f"--doubtful {doubtful} is over --sure {sure}")
-    check_target(output, to)
+    place = check_target(output, to)
+    check_targets(*([] if to in FOLDER_FORMATS else [place]), folders=[place] if to in FOLDER_FORMATS else [])
     known = {a.path.resolve(): a for a in (read_annotations(labels) if labels else [])}
     detector, sizes = Detector(model, score_threshold=doubtful), parse_scales(scales)
     found, failed = [], []
     inputs = expand(pictures)
+    for item in inputs:
+        picture_name(
+            Path(item.path), place
+        )  # one that no label file can name is said now, not when all are done
     if known and not any(Path(item.path).resolve() in known for item in inputs):
         raise ConfigError(f"--labels {labels}: labels none of the pictures, such as {inputs[0].path}")
     with bar("labelling", len(inputs)) as advance:

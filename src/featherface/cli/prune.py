@@ -80,6 +80,8 @@ def _prune(recipe: PruneConfig, training: TrainConfig | None, model: FeatherFace
     from featherface.prune.layout import pruned_layout
     from featherface.prune.surgery import doomed, removed
 
+    if not any(vars(recipe.rates).values()):
+        raise ConfigError(f"{recipe.name}: rates are all 0, nothing to prune")
     layout = pruned_layout(model.config, recipe.rates, recipe.name, recipe.multiple)
     gone = doomed(model, layout)  # another kind of network is refused before anything else is said of it
     parameters = count_parameters(build(layout))

@@ -13,6 +13,7 @@ import typer
 
 from featherface.cli.targets import writing
 from featherface.errors import ConfigError
+from featherface.lock import held
 from featherface.runtime import OnnxSession
 
 if TYPE_CHECKING:
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
 
 
 def search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Bench:
-    """Go on with the recipe's search until it has its trials; table, picture and chosen rates after each stop."""
+    """Go on with the recipe's search until it has its trials; table, picture and chosen rates after each stop.
+
+    DataError when another search is at work in the same folder: each would take the other's trial for a failed one.
+    """
+    with held(Path(recipe.output) / recipe.name):
+        return _search(recipe, training, model)
+
+
+def _search(recipe: PruneConfig, training: TrainConfig, model: FeatherFace) -> Bench:
     from featherface.prune.front import load_pyplot, write_table
     from featherface.prune.identity import search_identity
     from featherface.prune.search import Search, load_optuna

@@ -41,7 +41,7 @@ def load_weights(path: str | Path) -> FeatherFace:
     try:
         model = build(_config(json.loads(metadata["model_config"])))
         model.load_state_dict(state)
-    except (TypeError, ValueError, RuntimeError, ConfigError) as error:
+    except (AttributeError, TypeError, ValueError, RuntimeError, ConfigError) as error:
         raise ModelError(f"{path}: its tensors do not fit its layout ({error})") from error
     return model.eval()
 

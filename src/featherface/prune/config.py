@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +62,10 @@ class SearchConfig:
                 len(self.parts) > 0 and all(part in PARTS for part in self.parts),
                 f"parts must be of {', '.join(PARTS)}",
             ),
-            (self.max_lr > 0 and 0 < self.warmup < 1, "max_lr must be over 0 and warmup between 0 and 1"),
+            # Optuna's generators take 32 bits, and the seed grows by a search's trials.
+            (0 <= self.seed < 2**31, "seed must be from 0 to 2147483647"),
+            (0 < self.max_lr < math.inf and 0 < self.warmup < 1, "max_lr: over 0, warmup: between 0 and 1"),
+            (self.crop_size >= 64 and self.crop_size % 32 == 0, "crop_size: a multiple of 32, at least 64"),
             (0 <= self.lowest < self.highest < 1, "lowest and highest: 0 <= lowest < highest < 1"),
             (0 < self.rate_step <= self.highest - self.lowest, "rate_step must fit between the two"),
             (self.max_latency > 0, "max_latency must be over 0"),

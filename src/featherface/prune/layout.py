@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 
 from featherface.errors import ConfigError
@@ -67,7 +68,8 @@ def pruned_layout(config: ModelConfig, rates: Rates, name: str, multiple: int = 
         return tuple(left(width, rate, part) for width in widths)
 
     p3, p4, p5 = config.level_widths
-    return dataclasses.replace(
+    layout = functools.partial(
+        dataclasses.replace,
         config,
         name=name,
         width=left(config.width, rates.neck, "neck"),
@@ -83,3 +85,8 @@ def pruned_layout(config: ModelConfig, rates: Rates, name: str, multiple: int = 
             left(p5, rates.context_p5, "context_p5"),
         ),
     )
+    try:
+        return layout()
+    except ConfigError as error:
+        pruned = ", ".join(f"{part} = {rate}" for part, rate in vars(rates).items() if rate)
+        raise ConfigError(f"rates ({pruned}): what they leave is no network ({error})") from error

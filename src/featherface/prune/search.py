@@ -162,13 +162,18 @@ class Search:
     def _ask_for(self, rates: dict[str, float]) -> None:
         c = self.config
         steps = {part: round((rate - c.lowest) / c.rate_step) for part, rate in rates.items()}
-        highest = int((c.highest - c.lowest) / c.rate_step + 1e-9)
-        nearest = {p: c.lowest + min(max(n, 0), highest) * c.rate_step for p, n in steps.items()}
+        nearest = {p: c.lowest + min(max(n, 0), self._steps) * c.rate_step for p, n in steps.items()}
         self.study.enqueue_trial(nearest)
 
     def _suggest(self, trial: Any) -> dict[str, float]:
         c = self.config
-        return {p: trial.suggest_float(p, c.lowest, c.highest, step=c.rate_step) for p in c.parts}
+        # The last step at or under the highest rate: where the steps miss it, optuna would warn of each.
+        highest = c.lowest + self._steps * c.rate_step
+        return {p: trial.suggest_float(p, c.lowest, highest, step=c.rate_step) for p in c.parts}
+
+    @property
+    def _steps(self) -> int:
+        return int((self.config.highest - self.config.lowest) / self.config.rate_step + 1e-9)
 
     def _rates(self, searched: dict[str, float]) -> Rates:
         return dataclasses.replace(self.first, **searched)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featherface.atomic import atomic_path
-from featherface.errors import FeatherFaceError, ImageError, reason_of
+from featherface.errors import ConfigError, FeatherFaceError, ImageError, reason_of
 from featherface.images import read_image
 
 _CHUNK = 64
@@ -44,8 +44,8 @@ class ImageCache:
             try:
                 mapped: NDArray[np.uint8] = np.load(self._place(path), mmap_mode="r")
                 return mapped
-            except FileNotFoundError:
-                pass  # never kept, or evicted by now
+            except (OSError, ValueError, EOFError):
+                pass  # never kept, or evicted by now, or damaged
         return read_image(path)
 
     def prepare(self, paths: Iterable[Path], progress: Callable[[], None], threads: int = 2) -> list[str]:
@@ -53,6 +53,7 @@ class ImageCache:
 
         Room is made by evicting pictures that are not among these, those whose last `prepare` is longest ago
         first. Pictures over the limit are decoded too: a broken one must not end a training in its middle.
+        ConfigError where the folder cannot be written.
         """
         wanted = list(dict.fromkeys(paths))
         shelf = _Shelf(self.folder, self.limit, self._names(wanted)) if self.limit else None
@@ -77,7 +78,7 @@ class ImageCache:
         except FeatherFaceError as error:
             return str(error)
         if shelf is not None and shelf.make_room(kept, image.nbytes + _HEADER):
-            with atomic_path(kept) as temporary, temporary.open("wb") as file:
+            with _kept_in(self.folder), atomic_path(kept) as temporary, temporary.open("wb") as file:
                 np.save(file, image)
         return ""
 
@@ -99,11 +100,22 @@ class ImageCache:
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
 
 
+@contextmanager
+def _kept_in(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"data.cache_dir: {folder}: cannot be written ({reason_of(error)}); data.cache_gb = 0 does without"
+        ) from error
+
+
 class _Shelf:
     """What lies in a cache's folder while one `prepare` fills it: how much, and what may go."""
 
     def __init__(self, folder: Path, limit: int, wanted: set[str]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        with _kept_in(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._limit, self._wanted = folder, limit, wanted
         self._lock = Lock()
         self.count()

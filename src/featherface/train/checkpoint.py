@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 
 from featherface.atomic import atomic_path
 from featherface.errors import TrainingError
+from featherface.recipe import completed
 from featherface.train.config import TrainConfig, to_dict
 
 CHECKPOINT = "checkpoint.pt"
@@ -55,6 +57,14 @@ def save(
     }
     with atomic_path(path) as temporary:
         torch.save(state, temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # on the disk before it takes the place of the last one
+
+
+def tidy(path: Path) -> None:
+    """Remove what a process that was killed while it saved to `path` left behind. For whoever holds the folder."""
+    for left in path.parent.glob(f".{path.stem}.*{path.suffix}"):
+        left.unlink(missing_ok=True)
 
 
 def restore(
@@ -67,7 +77,8 @@ def restore(
         raise TrainingError(f"{path}: no checkpoint to resume from") from error
     except Exception as error:  # on bytes that are no checkpoint the unpickler raises what it stumbles over
         raise TrainingError(f"{path}: not a readable checkpoint ({type(error).__name__}: {error})") from error
-    before, now = _completed(json.loads(state["config"])), json.loads(json.dumps(_fixed(config)))
+    before, now = json.loads(state["config"]), json.loads(json.dumps(_fixed(config)))
+    before = completed(before, json.loads(json.dumps(_fixed(TrainConfig()))))
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
         raise TrainingError(f"{path}: belongs to another recipe; {', '.join(changed)} changed")
@@ -75,16 +86,6 @@ def restore(
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     return Progress(**state["progress"])
-
-
-def _completed(before: dict[str, Any]) -> dict[str, Any]:
-    """A recipe of an older version, which had fewer keys: what it did then is what the others' defaults do now."""
-    for key, value in json.loads(json.dumps(_fixed(TrainConfig()))).items():
-        if isinstance(value, dict) and isinstance(before.get(key), dict):
-            before[key] = {**value, **before[key]}
-        else:
-            before.setdefault(key, value)
-    return before
 
 
 def _fixed(config: TrainConfig) -> dict[str, Any]:

@@ -44,13 +44,14 @@ class DataConfig:
     face_size: tuple[float, float] = (8.0, 340.0)
     """Range from which the drawn face's size in the crop comes, in pixels."""
     max_enlarge: float = 2.0
-    """No crop enlarges its picture more than this."""
+    """A crop round a face enlarges its picture no more than this, unless it would fill less than half of the window."""
     redraws: int = 0
     """Other pictures tried, at most, when a drawn face size would enlarge one by more than that."""
     mosaic_rate: float = 0.3
     """Share of crops composed of four smaller ones."""
     fill_from: int = 0
-    """Padding at least this wide, pixels, is filled with crops of other pictures; 0 leaves it empty."""
+    """Squares of at least this side, pixels, that a picture leaves free beside it, above or below, are filled with
+    crops of others, if it is not turned; 0 leaves all padding empty."""
     crowd_power: float = 0.3
     """A picture with n faces is drawn in proportion to n to this power."""
     min_face: float = 6.0
@@ -229,7 +230,7 @@ class TrainConfig:
             ),
             (all(s.weight > 0 for s in self.data.sources), "data.sources: weight must be over 0"),
             (self.data.redraws >= 0, "data.redraws must be at least 0"),
-            (self.seed >= 0, "seed must be at least 0"),
+            (0 <= self.seed < 2**63, "seed must be from 0 to 2^63 - 1"),
             (self.final_div > 0, "final_div must be over 0"),
             (self.weight_decay >= 0 and self.clip_norm >= 0, "weight_decay and clip_norm must be at least 0"),
             (self.checkpoint_minutes >= 0, "checkpoint_minutes must be at least 0"),

@@ -116,15 +116,16 @@ class CropDataset(Dataset[Sample]):
         if rng.random() < self.config.mosaic_rate:
             return Sample(*self._several(rng, np.empty((size, size, 3), np.uint8), [], quarters(size)))
         image, labels, free = self._crop(rng, size)
-        image = self._worsened(recolour(image, rng), labels, rng)
+        image = self._varied(image, labels, rng)
         return Sample(*self._several(rng, image, [labels], free)) if free else Sample(image, labels)
 
-    def _worsened(
+    def _varied(
         self, image: NDArray[np.uint8], labels: Labels, rng: np.random.Generator
     ) -> NDArray[np.uint8]:
-        """Faces covered and light taken, where the recipe asks for it; otherwise no number is drawn for it."""
+        """Faces covered and light taken where the recipe asks for it, else no number is drawn for it; recoloured."""
         if self.config.occlude_rate:
             image = cover_faces(image, labels, self.config.occlude_rate, rng)
+        image = recolour(image, rng)  # what covers is seen by the same camera
         if self.config.darken_rate and rng.random() < self.config.darken_rate:
             image = darken(image, rng)
         return image
@@ -135,7 +136,7 @@ class CropDataset(Dataset[Sample]):
         """The canvas with a crop of its own in each of the places, beside the parts that it has."""
         for place in places:
             image, labels, _ = self._crop(rng, place.side)
-            image = self._worsened(recolour(image, rng), labels, rng)
+            image = self._varied(image, labels, rng)
             parts = [*parts, pasted(canvas, image, labels, place)]
         return canvas, join(parts)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from featherface.model.network import FeatherFace
+from featherface.train.distributed import mean_over_processes
 
 _FACES = 0.5
 _RIDGE = 1e-3
@@ -34,6 +35,8 @@ def captured(model: nn.Module) -> Iterator[list[Tensor]]:
 def imitation_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], scores: Tensor) -> Tensor:
     """How much of the teacher's maps no linear function of the student's explains, 0 to 1, mean over the levels.
 
+    Of several processes each gets its part: their mean is the loss.
+
     Maps are (B, C, H, W) of the same places, the channels as many as each has; `scores` (B, P) is what the teacher
     gives the priors, cells in row-major order with all of a cell's priors next to each other. The linear function
     stands for the layer between hint and guided layer that Romero trains: it is solved anew for each batch, by least
@@ -58,18 +61,28 @@ def _rows(maps: Tensor) -> Tensor:
 
 
 def _weights(scores: Tensor) -> Tensor:
-    """(N, 1), of sum 1: half of it everywhere, half in proportion to the scores where there are any."""
-    faces = _FACES * scores / scores.sum().clamp(min=1e-6)
-    weights = (1 - _FACES) / len(scores) + faces
-    return (weights / weights.sum())[:, None]
+    """(N, 1), of mean sum 1 over the processes: half everywhere, half as the scores lie, where there are any."""
+    count = mean_over_processes(torch.tensor(float(len(scores))))
+    mass = mean_over_processes(scores.sum().cpu())
+    share = _FACES if mass > 0 else 0.0
+    weights = (1 - share) / float(count) + share * scores / max(float(mass), 1e-6)
+    return weights[:, None]
 
 
 def _unexplained(ours: Tensor, theirs: Tensor, weights: Tensor) -> Tensor:
-    """The weighted share of the variance of `theirs` (N, T) that is left after regression on `ours` (N, S)."""
-    x, y = ours - ours.mean(0), theirs - theirs.mean(0)
+    """The weighted share of the variance of `theirs` (N, T) that is left after regression on `ours` (N, S).
+
+    Of several processes each has its cells; the linear function is that of all of them.
+    """
     with torch.no_grad():
-        products = x.T @ x
+        count = float(mean_over_processes(torch.tensor(float(len(ours)))))
+        middle = mean_over_processes(ours.sum(0)) / count
+        x = ours - middle
+        y = theirs - mean_over_processes(theirs.sum(0)) / count
+        products = mean_over_processes(x.T @ x)
         ridge = _RIDGE * products.diagonal().mean().clamp(min=1e-12)
-        solved = torch.linalg.solve(products + ridge * torch.eye(len(products), device=x.device), x.T @ y)
-    left: Tensor = (weights * (y - x @ solved).square()).sum() / (weights * y.square()).sum().clamp(min=1e-12)
+        seen = mean_over_processes(x.T @ y)
+        solved = torch.linalg.solve(products + ridge * torch.eye(len(products), device=x.device), seen)
+        variance = mean_over_processes((weights * y.square()).sum()).clamp(min=1e-12)
+    left: Tensor = (weights * (y - (ours - middle) @ solved).square()).sum() / variance
     return left

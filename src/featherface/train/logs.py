@@ -23,7 +23,7 @@ class RunLog:
         path = self.folder / f"{table}.csv"
         fresh = not path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")  # as the rows that a resumed run keeps
             if fresh:
                 writer.writerow(["step", *values])
             writer.writerow([step, *(f"{value:.6g}" for value in values.values())])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import signal
@@ -18,11 +19,12 @@ from torch.optim import AdamW
 
 from featherface.atomic import atomic_path, write_text
 from featherface.errors import TrainingError
+from featherface.lock import held
 from featherface.model.fold import folded, has_stand_ins
 from featherface.model.network import FeatherFace
 from featherface.model.weights import save_weights, unfolded
 from featherface.train import distributed
-from featherface.train.checkpoint import CHECKPOINT, Progress, restore, save
+from featherface.train.checkpoint import CHECKPOINT, Progress, restore, save, tidy
 from featherface.train.config import TrainConfig, to_dict
 from featherface.train.data import Batch, CropDataset, make_loader
 from featherface.train.depthwise import quicken
@@ -105,8 +107,17 @@ class Trainer:
         self._stop = threading.Event()
 
     def run(self, resume: bool = False) -> Outcome:
-        """Train to the end of the stage, or until SIGTERM or SIGINT; both leave a checkpoint."""
+        """Train to the end of the stage, or until SIGTERM or SIGINT; both leave a checkpoint.
+
+        DataError when another process trains in the same folder.
+        """
+        with held(self.folder) if self.rank == 0 else contextlib.nullcontext():
+            return self._run(resume)
+
+    def _run(self, resume: bool) -> Outcome:
         check_folder(self.config, resume)  # again: decoding the pictures may have taken an hour
+        if self.rank == 0:
+            tidy(self._checkpoint)
         if resume and self._checkpoint.is_file():
             self.progress = restore(self._checkpoint, self.config, self.model, self.average, self.optimizer)
             self.report(f"resumed at step {self.progress.step}")
@@ -166,6 +177,8 @@ class Trainer:
 
     def _steps(self, log: RunLog | None) -> None:
         config, progress = self.config, self.progress
+        if distributed.agreed(self._part() >= 1):
+            return  # resumed though it was at its end
         wrapped = distributed.wrap(self.model)
         last = _ENDLESS if config.hours else self.total_steps
         loader = make_loader(

@@ -47,8 +47,9 @@ def cover_faces(image: _Image, labels: Labels, rate: float, rng: np.random.Gener
     """The crop (S, S, 3) with a part of about half or less covered in a share `rate` of its faces; labels stay as they
     are.
 
-    What covers is a plain colour with a little light and shade, or a piece of the same crop that shows no face. Ignored
-    faces and those under `SMALLEST` pixels are left. The image that came in is not changed.
+    What covers is a plain colour with a little light and shade, or a piece of the same crop that shows no face. As much
+    is put where no face is: a patch alone must not say that there is one. Ignored faces and those under `SMALLEST`
+    pixels are left. The image that came in is not changed.
     """
     sides = (labels.boxes[:, 2:] - labels.boxes[:, :2]).min(1) if len(labels) else np.zeros(0)
     chosen = np.flatnonzero(~labels.ignored & (sides >= SMALLEST) & (rng.random(len(labels)) < rate))
@@ -56,33 +57,47 @@ def cover_faces(image: _Image, labels: Labels, rate: float, rng: np.random.Gener
         return image
     covered = image.copy()
     for face in chosen:
-        place = PLACES[str(rng.choice(list(PLACES)))]
-        _cover(covered, image, labels, labels.boxes[face], place(rng), rng)
+        part = PLACES[str(rng.choice(list(PLACES)))](rng)
+        x0, y0, x1, y1 = _corners(labels.boxes[face], part, image.shape)
+        width, height = x1 - x0, y1 - y0
+        if min(width, height) < 2:
+            continue
+        _paint(covered, image, labels, (x0, y0, width, height), rng)
+        if (free := _free(image, labels, width, height, rng)) is not None:
+            _paint(covered, image, labels, (*free, width, height), rng)
     return covered
 
 
-def _cover(
-    covered: _Image, image: _Image, labels: Labels, box: _Box, part: _Span, rng: np.random.Generator
+def _corners(box: _Box, part: _Span, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The pixels of a part of a face, as far as they lie in the crop."""
+    corners = np.tile(box[:2], 2) + np.array(part, np.float32) * np.tile(box[2:] - box[:2], 2)
+    x0, y0, x1, y1 = np.round(corners).astype(int).clip(0, np.tile(np.array(shape[1::-1]), 2))
+    return int(x0), int(y0), int(x1), int(y1)
+
+
+def _paint(
+    covered: _Image,
+    image: _Image,
+    labels: Labels,
+    place: tuple[int, int, int, int],
+    rng: np.random.Generator,
 ) -> None:
-    """Paint one part of one face over, in place."""
-    size = np.tile(box[2:] - box[:2], 2)
-    corners = np.tile(box[:2], 2) + np.array(part, np.float32) * size
-    limits = np.tile(np.array(image.shape[1::-1]), 2)
-    x0, y0, x1, y1 = np.round(corners).astype(int).clip(0, limits)
-    if x1 - x0 < 2 or y1 - y0 < 2:
-        return
-    piece = _piece(image, labels, x1 - x0, y1 - y0, rng) if rng.random() < 0.5 else None
-    paint = _plain(x1 - x0, y1 - y0, rng) if piece is None else piece.astype(np.float32)
-    shape = np.zeros((y1 - y0, x1 - x0), np.float32)
-    middle = ((x1 - x0 - 1) / 2, (y1 - y0 - 1) / 2)
+    """Paint over one place (x, y, width, height), in place."""
+    x, y, width, height = place
+    piece = _free(image, labels, width, height, rng) if rng.random() < 0.5 else None
+    if piece is None:
+        paint = _plain(width, height, rng)
+    else:
+        paint = image[piece[1] : piece[1] + height, piece[0] : piece[0] + width].astype(np.float32)
+    shape = np.zeros((height, width), np.float32)
     if rng.random() < 0.5:
-        turn = float(rng.uniform(-15, 15))
-        cv2.ellipse(shape, (middle, (float(x1 - x0), float(y1 - y0)), turn), 1.0, -1)
+        middle, turn = ((width - 1) / 2, (height - 1) / 2), float(rng.uniform(-15, 15))
+        cv2.ellipse(shape, (middle, (float(width), float(height)), turn), 1.0, -1)
     else:
         shape[:] = 1
     soft = cv2.GaussianBlur(shape, (0, 0), float(rng.uniform(0.4, 1.2)))[..., None]
-    under = covered[y0:y1, x0:x1]
-    covered[y0:y1, x0:x1] = np.round(soft * paint + (1 - soft) * under).astype(np.uint8)
+    under = covered[y : y + height, x : x + width]
+    covered[y : y + height, x : x + width] = np.round(soft * paint + (1 - soft) * under).astype(np.uint8)
 
 
 def _plain(width: int, height: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -95,13 +110,15 @@ def _plain(width: int, height: int, rng: np.random.Generator) -> NDArray[np.floa
     return (colour + (across + down + grain)[..., None]).clip(0, 255).astype(np.float32)
 
 
-def _piece(image: _Image, labels: Labels, width: int, height: int, rng: np.random.Generator) -> _Image | None:
-    """A piece of the crop that no labelled face reaches into, or None when none was met by chance."""
+def _free(
+    image: _Image, labels: Labels, width: int, height: int, rng: np.random.Generator
+) -> tuple[int, int] | None:
+    """Where (left, top) no labelled face reaches into a place of this size; None when none was met by chance."""
+    low, high = labels.boxes[:, :2], labels.boxes[:, 2:]
     for _ in range(_TRIES):
         x = int(rng.integers(0, image.shape[1] - width + 1))
         y = int(rng.integers(0, image.shape[0] - height + 1))
-        low, high = labels.boxes[:, :2], labels.boxes[:, 2:]
         meets = (low < (x + width, y + height)).all(1) & (high > (x, y)).all(1)
         if not meets.any():
-            return image[y : y + height, x : x + width]
+            return x, y
     return None

@@ -39,6 +39,9 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
 
 def _module(model: nn.Module, name: str) -> nn.Module:
     try:
-        return model.get_submodule(name)
+        module = model.get_submodule(name)
     except AttributeError as error:
         raise ConfigError(f"trainable: the network has no module {name!r}") from error
+    if next(module.parameters(), None) is None:
+        raise ConfigError(f"trainable: {name!r} has nothing that could learn")
+    return module
