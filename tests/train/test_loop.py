@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from featherface.errors import ConfigError, DataError, TrainingError
 from featherface.lock import held
 from featherface.train import task as task_module
 from featherface.train.checkpoint import Progress
+from featherface.train.config import DataSource
 from featherface.train.loop import Trainer
 from featherface.train.schedule import moving_average, one_cycle
 
@@ -131,6 +133,25 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is(tiny, tmp_path):
     outcome = train(config, resume=True)
     assert outcome.finished
     assert kept == {name: (folder / name).read_bytes() for name in kept}
+
+
+@pytest.mark.parametrize("change", ["a box", "a picture's place"])
+def test_a_run_whose_pictures_are_others_is_not_gone_on_with(tiny, tiny_set, tmp_path, change):
+    """Crop i would be another one without anybody's saying so."""
+    own = tmp_path / "own"
+    shutil.copytree(tiny_set, own)
+    config = replace(tiny, steps=1, data=replace(tiny.data, sources=(DataSource(str(own / "label.txt")),)))
+    train(config)
+    assert train(config, resume=True).finished
+    blocks = (own / "label.txt").read_text().split("# ")
+    if change == "a box":
+        first, second, *rest = blocks[1].split("\n")
+        blocks[1] = "\n".join([first, "1 1 " + second.split(" ", 2)[2], *rest])
+    else:
+        blocks[1], blocks[2] = blocks[2], blocks[1]
+    (own / "label.txt").write_text("# ".join(blocks))
+    with pytest.raises(TrainingError, match="pictures or labels are others than when it began"):
+        train(config, resume=True)
 
 
 def test_a_folder_that_another_process_trains_in_is_left_alone(tiny, tmp_path):

@@ -19,10 +19,24 @@ from featherface.train.config import TrainConfig, to_dict
 
 CHECKPOINT = "checkpoint.pt"
 """What a run's state is called in its folder."""
+RECIPE = "recipe.txt"
+"""What the recipe is kept as, from the run's first moment on."""
 
 # What may differ between a run and its resumption. Not the validation: the best so far is the best on that.
 _FREE = {"output", "threads", "checkpoint_minutes", "validate_minutes"}
 _FREE_DATA = {"cache_dir", "cache_gb", "workers"}
+
+
+def check_folder(config: TrainConfig, resume: bool) -> None:
+    """TrainingError when there is nothing to resume, or when a new run would write over an older one's state."""
+    folder = Path(config.output) / config.name
+    checkpoint = folder / CHECKPOINT
+    if resume and not checkpoint.is_file() and not (folder / RECIPE).is_file():
+        raise TrainingError(f"{checkpoint}: no checkpoint to resume from")
+    if not resume and checkpoint.exists():
+        raise TrainingError(
+            f"{checkpoint}: a run of this name is there; --resume goes on with it, another name begins another"
+        )
 
 
 @dataclass
@@ -37,6 +51,8 @@ class Progress:
     """Whether it computes in bf16; None until that is known."""
     distilled: bool | None = None
     """Whether it has a teacher; None until that is known."""
+    data: str | None = None
+    """What the crops are made of (`CropDataset.digest`); None until that is known."""
 
 
 def save(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -109,6 +110,18 @@ class CropDataset(Dataset[Sample]):
     def of(cls, config: DataConfig, seed: int) -> CropDataset:
         """Crops of all that a recipe's data names; ConfigError as in `load_pictures` and `load_negatives`."""
         return cls(load_pictures(config), load_negatives(config), config, seed)
+
+    def digest(self) -> str:
+        """Names the pictures and their labels: where it differs, crop i is another one."""
+        told = hashlib.sha256()
+        for picture in (*self.pictures, *self.negatives):
+            labels = picture.labels
+            told.update(
+                f"{picture.path.name} {picture.weight!r} {len(labels)} ".encode(errors="surrogateescape")
+            )
+            for values in (labels.boxes, labels.landmarks, labels.ignored):
+                told.update(np.ascontiguousarray(values).tobytes())
+        return told.hexdigest()
 
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng((self.seed, index))

@@ -24,7 +24,7 @@ from featherface.model.fold import folded, has_stand_ins
 from featherface.model.network import FeatherFace
 from featherface.model.weights import save_weights, unfolded
 from featherface.train import distributed
-from featherface.train.checkpoint import CHECKPOINT, Progress, restore, save, tidy
+from featherface.train.checkpoint import CHECKPOINT, RECIPE, Progress, check_folder, restore, save, tidy
 from featherface.train.config import TrainConfig, to_dict
 from featherface.train.data import Batch, CropDataset, make_loader
 from featherface.train.depthwise import quicken
@@ -44,7 +44,6 @@ AfterStep = Callable[[FeatherFace, int], None]
 MakeTask = Callable[[FeatherFace, bool | None], TrainTask]
 """The task for a network; whether it computes in bf16, where that is decided already."""
 
-_RECIPE = "recipe.txt"
 _LOG_EVERY = 20
 _PAUSE = 20
 """A step this many times longer than the mean was a pause (SIGSTOP, a sleeping laptop), not training."""
@@ -59,18 +58,6 @@ class Outcome:
     steps: int
     finished: bool
     validation: dict[str, float]
-
-
-def check_folder(config: TrainConfig, resume: bool) -> None:
-    """TrainingError when there is nothing to resume, or when a new run would write over an older one's state."""
-    folder = Path(config.output) / config.name
-    checkpoint = folder / CHECKPOINT
-    if resume and not checkpoint.is_file() and not (folder / _RECIPE).is_file():
-        raise TrainingError(f"{checkpoint}: no checkpoint to resume from")
-    if not resume and checkpoint.exists():
-        raise TrainingError(
-            f"{checkpoint}: a run of this name is there; --resume goes on with it, another name begins another"
-        )
 
 
 class Trainer:
@@ -123,11 +110,12 @@ class Trainer:
             self.report(f"resumed at step {self.progress.step}")
         elif resume:
             self.report(f"{self.folder}: stopped before its first checkpoint; begun anew")
+        self._check_data()
         self.task = self._task()
         log = RunLog(self.folder, self.progress.step) if self.rank == 0 else None
         if self.rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_text(self.folder / _RECIPE, repr(to_dict(self.config)) + "\n")
+            write_text(self.folder / RECIPE, repr(to_dict(self.config)) + "\n")
         previous = {s: signal.signal(s, self._ask_to_stop) for s in (signal.SIGTERM, signal.SIGINT)}
         try:
             self._steps(log)
@@ -140,6 +128,12 @@ class Trainer:
             log.close()
         distributed.stop()
         return Outcome(self.folder / "last.safetensors", self.progress.step, finished, measured)
+
+    def _check_data(self) -> None:
+        digest = self.dataset.digest()
+        if self.progress.data not in (None, digest):
+            raise TrainingError(f"{self._checkpoint}: pictures or labels are others than when it began")
+        self.progress.data = digest
 
     def _task(self) -> TrainTask:
         """The task, in the precision and with the teacher that the run has had so far."""

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from featherface.errors import ConfigError
 from featherface.model.network import FeatherFace
+from featherface.train.checkpoint import check_folder
 from featherface.train.config import TrainConfig
 from featherface.train.data import Batch, CropDataset, collate
-from featherface.train.loop import AfterStep, Outcome, Report, Trainer, Validate, check_folder
+from featherface.train.loop import AfterStep, Outcome, Report, Trainer, Validate
 from featherface.train.parameters import check_trainable
 from featherface.train.start import check_start, starting_point
 from featherface.train.task import TrainTask
@@ -42,12 +43,13 @@ def run_stage(
     dataset = CropDataset.of(config.data, config.seed)
     report(f"{len(dataset.pictures)} pictures, {sum(len(p.labels) for p in dataset.pictures)} faces")
     teacher = make_teacher(config.distill, export, torch.get_num_threads()) if distilled else None
-    broken = dataset.cache.prepare([p.path for p in [*dataset.pictures, *dataset.negatives]], lambda: None)
-    if broken:
-        raise ConfigError(f"{len(broken)} pictures cannot be read, the first: {broken[0]}")
     model = starting_point(config.init, config.model, lambda: normalised_crops(dataset))
     if teacher is not None:
         check_teaches(teacher, config.distill.teacher, model.config, config.data.crop_size)
+    # Last, because it may take an hour.
+    broken = dataset.cache.prepare([p.path for p in [*dataset.pictures, *dataset.negatives]], lambda: None)
+    if broken:
+        raise ConfigError(f"{len(broken)} pictures cannot be read, the first: {broken[0]}")
 
     def make_task(network: FeatherFace, bf16: bool | None) -> TrainTask:
         decided = _use_bf16(config, network, dataset, report) if bf16 is None else bf16
