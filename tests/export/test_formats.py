@@ -86,6 +86,21 @@ def test_a_format_is_written_with_all_that_belongs_to_it(name, options, plain, t
 
 
 @HEAVY
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_small_one_goes_everywhere(name, tmp_path):
+    """A pruned network is an ordinary one: its widths are no matter to any format."""
+    for module in NEEDS[name]:
+        pytest.importorskip(module, reason=f"{module} is not installed: see docs/deployment.md")
+    named, network = load_model("nano_b")
+    kind = find_format(name)
+    done = export_model(network, named, tmp_path, Options(kind, (640, 640)))
+    parity = json.loads(done.card.read_text())["parity"]
+    if name != "coreml":  # which only Apple's machines run
+        assert parity["matched_at_iou_95"] == parity["faces"] > 15
+        assert max(parity["max_difference"].values()) < 1e-3
+
+
+@HEAVY
 def test_executorch_keeps_int8_weights_in_int8(examples, tmp_path):
     pytest.importorskip("executorch", reason="executorch is not installed: see docs/deployment.md")
     sizes, network = {}, load_model("nano_b")[1]
