@@ -32,6 +32,7 @@ def enlarged(examples, name, width, height, side):
     return frame, (box * scale + np.tile(shift, 2)).astype(np.float32)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "width", "height", "side"),
     [
@@ -52,6 +53,7 @@ def test_a_large_face_in_a_video_is_hidden_whole(examples, tmp_path, name, width
     assert green[face > 0].mean() > 0.99
 
 
+@pytest.mark.long
 def test_the_check_sees_a_large_face_whole(examples):
     frame, box = enlarged(examples, "eileen_collins.jpg", 3840, 2160, 1944)
     seen = check(Detector(score_threshold=0.2), frame, np.zeros((0, 4), np.float32))

@@ -36,6 +36,7 @@ def ended(job, shards):
     raise DataError("the cluster is away")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("engine", "errors"),
     [pytest.param(broken, 2, id="before it begins"), pytest.param(ended, 1, id="after one shard")],

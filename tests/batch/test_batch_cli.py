@@ -132,6 +132,7 @@ def one_line(done, says):
     assert re.fullmatch(r"featherface: error: [^\n]+\n", done.stderr), done.stderr
 
 
+@pytest.mark.long
 def test_a_source_of_which_nothing_can_be_read_fails(rows, tmp_path):
     (tmp_path / "photos").mkdir()
     for i in range(3):
@@ -173,6 +174,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(photos, tmp_path, rows
     assert len(found) == COUNT and not any(row["error"] for row in found)
 
 
+@pytest.mark.long
 def test_an_unreachable_cluster_is_one_line(photos, tmp_path):
     pytest.importorskip("ray", reason="the ray extra is not installed")
     options = ["--engine", "ray", "--address", "127.0.0.1:1", "--output", tmp_path / "out"]

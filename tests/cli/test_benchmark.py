@@ -38,6 +38,7 @@ def stranger(tmp_path):
     return path
 
 
+@pytest.mark.long
 def test_every_file_is_measured_and_a_broken_one_stops_nobody(run, stranger, tmp_path):
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a network")

@@ -109,6 +109,7 @@ def test_bad_labels_are_named(run, labelled, text, reason):
     assert outcome.code == 1 and reason in outcome.err and "Traceback" not in outcome.err
 
 
+@pytest.mark.long
 @pytest.mark.shared
 def test_the_training_pictures_have_labelled_landmarks(run, shared, tmp_path):
     outcome = run(

@@ -121,6 +121,7 @@ def test_a_picture_that_cannot_be_read_is_named_before_the_first_step(run, ovals
     assert outcome.code == 1 and "3.png" in outcome.err and "step" not in outcome.err
 
 
+@pytest.mark.long
 def test_a_rate_that_bursts_the_network_stops_with_the_batch_saved(run, ovals, monkeypatch):
     monkeypatch.chdir(ovals)
     outcome = run("train", "ovals.toml", "--set", "max_lr=1e25", "--set", "clip_norm=0.0")

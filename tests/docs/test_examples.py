@@ -33,6 +33,7 @@ def need(*packages):
             pytest.skip(f"{package} is not installed")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "found"),
     [

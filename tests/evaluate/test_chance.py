@@ -60,6 +60,7 @@ def test_a_difference_is_told_apart_when_many_pictures_agree_on_it(
     assert found.low <= found.value <= found.high
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(0.05, 1)), min_size=2, max_size=12))
 def test_the_value_is_the_difference_of_the_evaluators_aps(rows):
     truths = pictures(len(rows))

@@ -30,6 +30,7 @@ def images():
     return [rng.integers(0, 256, (1, 3, 96, 128)).astype(np.float32) for _ in range(2)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

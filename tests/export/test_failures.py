@@ -110,6 +110,7 @@ RUNS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("runner", "said"), RUNS)
 def test_a_file_that_its_runtime_cannot_load_or_run_is_one_line(runner, said, plain, tmp_path, monkeypatch):
     found = _export(plain, tmp_path, monkeypatch, "runner", runner)

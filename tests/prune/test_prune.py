@@ -26,6 +26,7 @@ from featherface.prune.surgery import doomed, makers, masked, removed, zero
 PARTS = [field.name for field in dataclasses.fields(Rates)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "rates",
     [
@@ -139,6 +140,7 @@ def test_what_cannot_be_pruned_is_said(model, make, says):
 RECIPE = 'name = "small"\ninit = "{init}"\noutput = "{out}"\n{more}\n[rates]\nstage3 = 0.5\n'
 
 
+@pytest.mark.long
 def test_the_command_writes_a_start_for_training(model, tmp_path):
     save_weights(model, tmp_path / "v2.safetensors")
     recipe = tmp_path / "prune.toml"

@@ -103,6 +103,7 @@ def softly(folder, tmp_path_factory):
     return out
 
 
+@pytest.mark.long
 def test_the_teacher_speaks_while_filters_are_softly_pruned(folder, tmp_path):
     taught = f'[distill]\nteacher = "{folder}/v2.safetensors"\nruntime = "torch"\n'
     (tmp_path / "taught.toml").write_text(TRAIN.format(folder=folder) + taught)
@@ -155,6 +156,7 @@ def test_what_the_last_step_zeroed_is_what_goes(softly):
     assert_pruned_is_masked(place, gone)
 
 
+@pytest.mark.long
 def test_the_removal_does_not_choose_anew(folder, softly, tmp_path):
     """The moving average, which is cut, has no zeros and might choose others than the training did."""
     shutil.copytree(softly, tmp_path, dirs_exist_ok=True)

@@ -219,6 +219,7 @@ def test_what_waits_for_a_thread_in_vain_is_never_begun(slow_app):
     assert service.pixels._free == service.pixels.pixels and not service.late
 
 
+@pytest.mark.long
 def test_the_end_does_not_wait_for_a_thread(slow_app):
     """The server has waited before; a thread that is still in a run of the network must not hold it for ever."""
     client, service = slow_app(2, timeout=0.2, cores=1)

@@ -43,6 +43,7 @@ def test_resuming_another_recipe_is_refused(tiny):
         train(replace(tiny, steps=1, max_lr=0.5), resume=True)
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_a_version_with_fewer_keys_goes_on(tiny, tmp_path):
     checkpoint = train(replace(tiny, steps=1)).weights.with_name("checkpoint.pt")
     state = torch.load(checkpoint, weights_only=True)

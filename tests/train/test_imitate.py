@@ -103,6 +103,7 @@ def test_the_heads_inputs_are_seen_and_nothing_stays_behind():
     assert len(seen) == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrapped", [False, True], ids=["one process", "as several processes hold it"])
 def test_a_student_of_other_widths_learns_its_teachers_maps(wrapped):
     """Steps on the imitation alone: what it cannot explain gets less."""

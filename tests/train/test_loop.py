@@ -135,6 +135,7 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is(tiny, tmp_path):
     assert kept == {name: (folder / name).read_bytes() for name in kept}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", ["a box", "a picture's place"])
 def test_a_run_whose_pictures_are_others_is_not_gone_on_with(tiny, tiny_set, tmp_path, change):
     """Crop i would be another one without anybody's saying so."""
@@ -186,6 +187,7 @@ def test_a_resumed_run_keeps_its_precision_and_asks_no_other_teacher(tiny, tmp_p
         train(replace(tiny, steps=1), resume=True, distilled=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "left", [b"", b"\n\n", b"step,loss\n1,0.5\n\xff"], ids=["empty", "blank", "half a row"]
 )

@@ -110,6 +110,7 @@ def test_the_input_is_not_overwritten(clip):
     assert clip.read_bytes() == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "save", "name"),
     [("video", "out.mp4", "out.mp4"), ("anonymise", "", "clip.mp4"), ("anonymise", "", "photo.jpg")],
@@ -133,6 +134,7 @@ def test_a_full_disk_is_named_and_the_partial_file_removed(clip, examples, tmp_p
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_a_stream_that_goes_away_keeps_what_it_showed(images, tmp_path):
     data = write_clip(tmp_path / "live.ts", images * 3).read_bytes()
     server = socket.create_server(("127.0.0.1", 0))

@@ -118,6 +118,7 @@ def _full(lines, kind):
     return lines
 
 
+@pytest.mark.long
 def test_a_full_disk_is_one_line_for_records_too(clip, tmp_path):
     def little_room():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
