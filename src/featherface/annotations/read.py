@@ -75,7 +75,7 @@ def check_target(target: str | Path, format: str) -> Path:
     if format not in FORMATS:
         raise ConfigError(f"unknown label format {format!r}; there are {', '.join(FORMATS)}")
     path = Path(target)
-    folder_wanted = format in ("yolo", "voc")
+    folder_wanted = format in FOLDER_FORMATS
     if path.exists() and path.is_dir() != folder_wanted:
         raise DataError(f"{path}: labels of format {format} are a {'folder' if folder_wanted else 'file'}")
     return path

@@ -114,7 +114,7 @@ def pseudo_label(
     """Label pictures by a teacher: the sure faces as faces, the doubtful ones as ignored."""
     from featherface.annotations import read_annotations, write_annotations
     from featherface.annotations.complete import complete
-    from featherface.annotations.files import picture_name
+    from featherface.annotations.files import picture_folder, picture_name
     from featherface.annotations.read import FOLDER_FORMATS, check_target
     from featherface.cli.inputs import expand
     from featherface.cli.looks import parse_scales
@@ -124,15 +124,18 @@ def pseudo_label(
     if doubtful > sure:
         raise ConfigError(f"--doubtful {doubtful} is over --sure {sure}")
     place = check_target(output, to)
-    check_targets(*([] if to in FOLDER_FORMATS else [place]), folders=[place] if to in FOLDER_FORMATS else [])
+    if to in FOLDER_FORMATS:
+        folder = place
+        check_targets(folders=[place])
+    else:
+        folder = picture_folder(place)
+        check_targets(place)
     known = {a.path.resolve(): a for a in (read_annotations(labels) if labels else [])}
     detector, sizes = Detector(model, score_threshold=doubtful), parse_scales(scales)
     found, failed = [], []
     inputs = expand(pictures)
-    for item in inputs:
-        picture_name(
-            Path(item.path), place
-        )  # one that no label file can name is said now, not when all are done
+    for item in inputs:  # a picture that no label file can name is said now, not when all are done
+        picture_name(Path(item.path), folder)
     if known and not any(Path(item.path).resolve() in known for item in inputs):
         raise ConfigError(f"--labels {labels}: labels none of the pictures, such as {inputs[0].path}")
     with bar("labelling", len(inputs)) as advance:

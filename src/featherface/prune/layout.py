@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from dataclasses import dataclass
+from typing import Any
 
 from featherface.errors import ConfigError
 from featherface.model.config import ModelConfig
@@ -68,25 +68,22 @@ def pruned_layout(config: ModelConfig, rates: Rates, name: str, multiple: int = 
         return tuple(left(width, rate, part) for width in widths)
 
     p3, p4, p5 = config.level_widths
-    layout = functools.partial(
-        dataclasses.replace,
-        config,
-        name=name,
-        width=left(config.width, rates.neck, "neck"),
-        backbone_widths=(
+    widths: dict[str, Any] = {
+        "width": left(config.width, rates.neck, "neck"),
+        "backbone_widths": (
             stage(stage1[:_STEM_LAYERS], rates.stem, "stem")
             + stage(stage1[_STEM_LAYERS:], rates.stage1, "stage1"),
             stage(stage2, rates.stage2, "stage2"),
             stage(stage3, rates.stage3, "stage3"),
         ),
-        context_widths=(
+        "context_widths": (
             left(p3, rates.context_p3, "context_p3"),
             left(p4, rates.context_p4, "context_p4"),
             left(p5, rates.context_p5, "context_p5"),
         ),
-    )
+    }
     try:
-        return layout()
+        return dataclasses.replace(config, name=name, **widths)
     except ConfigError as error:
         pruned = ", ".join(f"{part} = {rate}" for part, rate in vars(rates).items() if rate)
         raise ConfigError(f"rates ({pruned}): what they leave is no network ({error})") from error

@@ -28,9 +28,10 @@ def quarters(size: int) -> list[Square]:
 def free_squares(view: View, width: int, height: int, size: int, smallest: int) -> list[Square]:
     """Squares of at least `smallest` pixels that a picture (width, height) leaves free in its window of side `size`.
 
-    Beside it from top to bottom, then above and below it. None for a turned view, whose free places are triangles.
+    Beside it from top to bottom, then above and below it. None for a turned view, whose free places are triangles,
+    and none where `smallest` is 0.
     """
-    if view.degrees:
+    if view.degrees or not smallest:
         return []
     ends = view.matrix(size) @ np.array([[0, width], [0, height], [1, 1]])
     left, top = (int(v) for v in np.floor(ends.min(1)).clip(0, size))
@@ -47,7 +48,7 @@ def free_squares(view: View, width: int, height: int, size: int, smallest: int) 
 def _along(x: int, y: int, width: int, height: int, smallest: int) -> list[Square]:
     """Squares side by side in a strip, as large as fit."""
     side = min(width, height)
-    if side < max(smallest, 1):
+    if side < smallest:
         return []
     count = max(width, height) // side
     return [

@@ -127,10 +127,9 @@ class CropDataset(Dataset[Sample]):
         rng = np.random.default_rng((self.seed, index))
         size = self.config.crop_size
         if rng.random() < self.config.mosaic_rate:
-            return Sample(*self._several(rng, np.empty((size, size, 3), np.uint8), [], quarters(size)))
+            return self._several(rng, np.empty((size, size, 3), np.uint8), [], quarters(size))
         image, labels, free = self._crop(rng, size)
-        image = self._varied(image, labels, rng)
-        return Sample(*self._several(rng, image, [labels], free)) if free else Sample(image, labels)
+        return self._several(rng, self._varied(image, labels, rng), [labels], free)
 
     def _varied(
         self, image: NDArray[np.uint8], labels: Labels, rng: np.random.Generator
@@ -145,13 +144,12 @@ class CropDataset(Dataset[Sample]):
 
     def _several(
         self, rng: np.random.Generator, canvas: NDArray[np.uint8], parts: list[Labels], places: list[Square]
-    ) -> tuple[NDArray[np.uint8], Labels]:
+    ) -> Sample:
         """The canvas with a crop of its own in each of the places, beside the parts that it has."""
         for place in places:
             image, labels, _ = self._crop(rng, place.side)
-            image = self._varied(image, labels, rng)
-            parts = [*parts, pasted(canvas, image, labels, place)]
-        return canvas, join(parts)
+            parts = [*parts, pasted(canvas, self._varied(image, labels, rng), labels, place)]
+        return Sample(canvas, join(parts))
 
     def _crop(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], Labels, list[Square]]:
         """A crop, its faces, and the places that its picture leaves free, where the recipe fills them."""
@@ -161,7 +159,7 @@ class CropDataset(Dataset[Sample]):
         height, width = image.shape[:2]
         view = choose_view(rng, width, height, box, drawn, size, config)
         labels = view_labels(picture.labels, view, size, config.min_face)
-        free = free_squares(view, width, height, size, config.fill_from) if config.fill_from else []
+        free = free_squares(view, width, height, size, config.fill_from)
         return view_image(image, view, size), labels, free
 
     def drawn(self, rng: np.random.Generator) -> tuple[Picture, NDArray[np.float32] | None, float | None]:

@@ -48,10 +48,11 @@ def imitation_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], scores:
     cells = sum(each[0, 0].numel() for each in teacher)
     per_cell = scores.shape[1] // cells
     for ours, theirs in zip(student, teacher, strict=True):
-        count = theirs[0, 0].numel()
-        level = scores[:, first : first + count * per_cell].reshape(-1, per_cell).amax(1)
-        first += count * per_cell
-        losses.append(_unexplained(_rows(ours), _rows(theirs), _weights(level)))
+        own = theirs[0, 0].numel() * per_cell
+        level = scores[:, first : first + own].reshape(-1, per_cell).amax(1)
+        first += own
+        count = float(mean_over_processes(torch.tensor(float(len(level)))))
+        losses.append(_unexplained(_rows(ours), _rows(theirs), _weights(level, count), count))
     return torch.stack(losses).mean()
 
 
@@ -60,29 +61,29 @@ def _rows(maps: Tensor) -> Tensor:
     return maps.float().permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 
-def _weights(scores: Tensor) -> Tensor:
-    """(N, 1), of mean sum 1 over the processes: half everywhere, half as the scores lie, where there are any."""
-    count = mean_over_processes(torch.tensor(float(len(scores))))
-    mass = mean_over_processes(scores.sum().cpu())
+def _weights(scores: Tensor, count: float) -> Tensor:
+    """(N, 1), of mean sum 1 over the processes: half everywhere, half as the scores lie, where there are any.
+
+    `count` is how many cells a process has, in the mean.
+    """
+    mass = float(mean_over_processes(scores.sum().cpu()))
     share = _FACES if mass > 0 else 0.0
-    weights = (1 - share) / float(count) + share * scores / max(float(mass), 1e-6)
+    weights = (1 - share) / count + share * scores / max(mass, 1e-6)
     return weights[:, None]
 
 
-def _unexplained(ours: Tensor, theirs: Tensor, weights: Tensor) -> Tensor:
+def _unexplained(ours: Tensor, theirs: Tensor, weights: Tensor, count: float) -> Tensor:
     """The weighted share of the variance of `theirs` (N, T) that is left after regression on `ours` (N, S).
 
-    Of several processes each has its cells; the linear function is that of all of them.
+    Of several processes each has its cells, `count` in the mean; the linear function is that of all of them.
     """
+    x = ours - mean_over_processes(ours.detach().sum(0)) / count
+    y = theirs - mean_over_processes(theirs.sum(0)) / count
     with torch.no_grad():
-        count = float(mean_over_processes(torch.tensor(float(len(ours)))))
-        middle = mean_over_processes(ours.sum(0)) / count
-        x = ours - middle
-        y = theirs - mean_over_processes(theirs.sum(0)) / count
         products = mean_over_processes(x.T @ x)
         ridge = _RIDGE * products.diagonal().mean().clamp(min=1e-12)
         seen = mean_over_processes(x.T @ y)
         solved = torch.linalg.solve(products + ridge * torch.eye(len(products), device=x.device), seen)
         variance = mean_over_processes((weights * y.square()).sum()).clamp(min=1e-12)
-    left: Tensor = (weights * (y - (ours - middle) @ solved).square()).sum() / variance
+    left: Tensor = (weights * (y - x @ solved).square()).sum() / variance
     return left

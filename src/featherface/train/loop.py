@@ -114,7 +114,6 @@ class Trainer:
         self.task = self._task()
         log = RunLog(self.folder, self.progress.step) if self.rank == 0 else None
         if self.rank == 0:
-            self.folder.mkdir(parents=True, exist_ok=True)
             write_text(self.folder / RECIPE, repr(to_dict(self.config)) + "\n")
         previous = {s: signal.signal(s, self._ask_to_stop) for s in (signal.SIGTERM, signal.SIGINT)}
         try:

@@ -37,7 +37,9 @@ class TrainTask:
         total, parts = terms.total, _parts(terms)
         if self.teacher is not None and step % self.config.distill.every == 0:
             said = self.teacher(pixels)
-            taught = self.distillation(predictions, on_processor(said), size)
+            # The maps stay where they are.
+            answers = TeacherOutput(said.face_logits.cpu(), said.box_deltas.cpu(), said.landmark_deltas.cpu())
+            taught = self.distillation(predictions, answers, size)
             if self.config.distill.imitation_weight:
                 imitation = imitation_loss(maps, said.maps, said.face_logits.sigmoid())
                 taught = taught + self.config.distill.imitation_weight * imitation.cpu()
@@ -46,11 +48,6 @@ class TrainTask:
             total = (1 - alpha) * total + alpha * taught
             parts["distillation"] = float(taught.detach())
         return total, parts
-
-
-def on_processor(said: TeacherOutput) -> TeacherOutput:
-    """What the losses need of it; the maps stay where they are."""
-    return TeacherOutput(said.face_logits.cpu(), said.box_deltas.cpu(), said.landmark_deltas.cpu())
 
 
 def annealed_alpha(config: DistillConfig, part: float) -> float:
