@@ -12,9 +12,9 @@ from featherface.model import Predictions, build, preset
 from featherface.train.augment import no_labels
 from featherface.train.config import DistillConfig, TrainConfig
 from featherface.train.data import Batch
-from featherface.train.distill import DistillationLoss, TeacherOutput
+from featherface.train.distill import DistillationLoss, TeacherOutput, annealed
 from featherface.train.losses import prior_grid
-from featherface.train.task import TrainTask, annealed_alpha
+from featherface.train.task import TrainTask
 from featherface.train.teacher import check_teaches, normalise
 
 NETWORK = preset("nano_b")
@@ -33,8 +33,7 @@ SIZE = 64
     ],
 )
 def test_the_teachers_share_is_annealed(last, part, alpha):
-    config = DistillConfig(alpha=0.6, final_alpha=last)
-    assert annealed_alpha(config, part) == pytest.approx(alpha)
+    assert annealed(0.6, last, part) == pytest.approx(alpha)
 
 
 def test_a_step_mixes_by_the_share_of_its_part_of_the_stage():
@@ -78,6 +77,34 @@ def test_a_teacher_of_large_priors_says_nothing_of_small_ones():
     assert float(loss(said(torch.tensor(0.0)), taught(wrong_below), SIZE)) == pytest.approx(0, abs=1e-6)
     wrong_above = torch.where(large, 6.0, 0.0)
     assert float(loss(said(torch.tensor(0.0)), taught(wrong_above), SIZE)) > 0.1
+
+
+@pytest.mark.parametrize("output", ["box", "landmark"])
+@pytest.mark.parametrize(
+    ("last", "ends_at"),
+    [
+        pytest.param(-1.0, 0.8, id="stays where no end is asked for"),
+        pytest.param(0.2, 0.2, id="falls"),
+        pytest.param(0.0, 0.0, id="falls to nothing"),
+        pytest.param(1.6, 1.6, id="rises"),
+    ],
+)
+def test_the_weight_of_each_output_is_annealed_by_itself(output, last, ends_at):
+    """Only that output is off: what its weight makes of the loss is all there is."""
+    weights = {
+        "box_weight": 0.0,
+        "landmark_weight": 0.0,
+        f"{output}_weight": 0.8,
+        f"final_{output}_weight": last,
+    }
+    loss = DistillationLoss(DistillConfig(**weights), NETWORK)
+    sure = torch.full((len(GRID.strides),), 3.0)
+    student, teacher = said(sure), taught(sure)
+    off = teacher._replace(box_deltas=teacher.box_deltas + 1, landmark_deltas=teacher.landmark_deltas + 1)
+    first, half, end = (float(loss(student, off, SIZE, part)) for part in (0.0, 0.5, 1.0))
+    assert first > 0.1
+    assert half == pytest.approx(first * (0.8 + ends_at) / 1.6, rel=1e-4)
+    assert end == pytest.approx(first * ends_at / 0.8, rel=1e-4, abs=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -129,9 +129,13 @@ class DistillConfig:
     every: int = 1
     """Ask the teacher on every n-th batch only."""
     box_weight: float = 1.0
-    """Weight of the box term within the distillation loss."""
+    """Weight of the box term within the distillation loss, where the class term has 1."""
+    final_box_weight: float = -1.0
+    """The box term's weight goes to this as alpha goes to `final_alpha`; under 0 it stays where it is."""
     landmark_weight: float = 0.5
     """Weight of the landmark term within the distillation loss."""
+    final_landmark_weight: float = -1.0
+    """As `final_box_weight`, of the landmark term."""
     imitation_weight: float = 0.0
     """Weight of imitating the maps that the teacher's heads read (Romero 2015); needs `runtime = "torch"`."""
     smallest_prior: float = 0.0

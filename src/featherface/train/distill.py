@@ -42,16 +42,16 @@ class DistillationLoss(nn.Module):
     the teacher's own entropy, weighted by the teacher's score: a plain mean over all priors drowns in
     background, and a teacher that misses small faces must not unteach them. With `weigh_by` "either" the
     student's score weighs too, and it unlearns what the teacher holds for background. Boxes (EIoU) and
-    landmarks (smooth L1) count where the teacher is sure, in proportion to its score. Priors smaller than
-    `smallest_prior` are left to the labels.
+    landmarks (smooth L1) count where the teacher is sure, in proportion to its score, with weights of their own that
+    may be annealed. Priors smaller than `smallest_prior` are left to the labels.
     """
 
     def __init__(self, config: DistillConfig, model: ModelConfig) -> None:
         super().__init__()
         self.config, self.model = config, model
 
-    def forward(self, student: Predictions, teacher: TeacherOutput, size: int) -> Tensor:
-        """Scalar loss for a batch of crops of side `size` pixels."""
+    def forward(self, student: Predictions, teacher: TeacherOutput, size: int, part: float = 0.0) -> Tensor:
+        """Scalar loss for a batch of crops of side `size` pixels when `part`, 0 to 1, of the stage is done."""
         config = self.config
         logits = student.class_logits.float()
         face_logits = logits[..., 1] - logits[..., 0]
@@ -76,8 +76,15 @@ class DistillationLoss(nn.Module):
             reduction="none",
         )
         landmarks = (sure * off.sum(1)).sum()
-        total: Tensor = classes + config.box_weight * boxes + config.landmark_weight * landmarks
+        box_weight = annealed(config.box_weight, config.final_box_weight, part)
+        landmark_weight = annealed(config.landmark_weight, config.final_landmark_weight, part)
+        total: Tensor = classes + box_weight * boxes + landmark_weight * landmarks
         return total / mass
+
+
+def annealed(first: float, last: float, part: float) -> float:
+    """A weight when `part` of the stage is done, on the line from `first` to `last`; a negative `last` keeps it."""
+    return first if last < 0 else first + (last - first) * min(part, 1.0)
 
 
 def softened_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from featherface.model.network import FeatherFace, Predictions
-from featherface.train.config import DistillConfig, TrainConfig
+from featherface.train.config import TrainConfig
 from featherface.train.data import Batch
-from featherface.train.distill import DistillationLoss, Teacher, TeacherOutput
+from featherface.train.distill import DistillationLoss, Teacher, TeacherOutput, annealed
 from featherface.train.imitate import captured, imitation_loss
 from featherface.train.losses import DetectionLoss, LossTerms, to_targets
 from featherface.train.teacher import normalise
@@ -39,22 +39,15 @@ class TrainTask:
             said = self.teacher(pixels)
             # The maps stay where they are.
             answers = TeacherOutput(said.face_logits.cpu(), said.box_deltas.cpu(), said.landmark_deltas.cpu())
-            taught = self.distillation(predictions, answers, size)
+            taught = self.distillation(predictions, answers, size, part)
             if self.config.distill.imitation_weight:
                 imitation = imitation_loss(maps, said.maps, said.face_logits.sigmoid())
                 taught = taught + self.config.distill.imitation_weight * imitation.cpu()
                 parts["imitation"] = float(imitation.detach())
-            alpha = annealed_alpha(self.config.distill, part)
+            alpha = annealed(self.config.distill.alpha, self.config.distill.final_alpha, part)
             total = (1 - alpha) * total + alpha * taught
             parts["distillation"] = float(taught.detach())
         return total, parts
-
-
-def annealed_alpha(config: DistillConfig, part: float) -> float:
-    """The teacher's share of the loss when `part` of the stage is done."""
-    if config.final_alpha < 0:
-        return config.alpha
-    return config.alpha + (config.final_alpha - config.alpha) * min(part, 1.0)
 
 
 def _parts(terms: LossTerms) -> dict[str, float]:
