@@ -29,9 +29,10 @@ from featherface.export.onnx import export_onnx
 from featherface.model import FeatherFace, build, preset
 from featherface.model.fold import folded
 from featherface.train.config import DistillConfig, TrainConfig, load_config
-from featherface.train.data import Batch, CropDataset, collate, load_negatives, load_pictures, make_loader
+from featherface.train.data import CropDataset, load_negatives, load_pictures
 from featherface.train.depthwise import quicken
 from featherface.train.distill import Teacher
+from featherface.train.loading import Batch, collate, load_batches
 from featherface.train.task import TrainTask
 from featherface.train.teacher import make_teacher
 
@@ -92,7 +93,7 @@ class Bench:
 
     def batches(self) -> list[Batch]:
         """The crops of a turn, made beforehand."""
-        return list(make_loader(self.kept, self.config.batch_size, 0, self.count, 0))
+        return list(load_batches(self.kept, self.config.batch_size, 0, self.count, 0))
 
 
 def loading(bench: Bench) -> dict[str, Figures]:
@@ -140,7 +141,7 @@ def loop(bench: Bench) -> dict[str, Figures]:
     network, config = bench.network, bench.config
     made = make_teachers(config.distill, bench.threads)
     ours = Loop(
-        iter(make_loader(bench.kept, config.batch_size, 0, 1_000_000, config.data.workers)),
+        iter(load_batches(bench.kept, config.batch_size, 0, 1_000_000, config.data.workers)),
         stepper(network, config, fold=True, teacher=made.get("ONNX Runtime") or made.get("torch")),
     )
     always = replace(config, distill=replace(config.distill, every=1))

@@ -14,11 +14,11 @@ from featherface.train.data import (
     CropDataset,
     Picture,
     choose_view,
-    collate,
     draw_face_size,
     load_negatives,
     load_pictures,
 )
+from featherface.train.loading import collate
 
 SIZE = 96
 

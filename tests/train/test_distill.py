@@ -11,8 +11,8 @@ from featherface.errors import ConfigError
 from featherface.model import Predictions, build, preset
 from featherface.train.augment import no_labels
 from featherface.train.config import DistillConfig, TrainConfig
-from featherface.train.data import Batch
 from featherface.train.distill import DistillationLoss, TeacherOutput, annealed
+from featherface.train.loading import Batch
 from featherface.train.losses import prior_grid
 from featherface.train.task import TrainTask
 from featherface.train.teacher import check_teaches, normalise

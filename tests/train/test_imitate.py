@@ -12,8 +12,8 @@ from featherface.model import build, preset
 from featherface.model.weights import save_weights
 from featherface.train.augment import no_labels
 from featherface.train.config import DistillConfig, TrainConfig
-from featherface.train.data import Batch
 from featherface.train.imitate import captured, imitation_loss
+from featherface.train.loading import Batch
 from featherface.train.task import TrainTask
 from featherface.train.teacher import TorchTeacher, make_teacher
 

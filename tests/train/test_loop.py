@@ -292,7 +292,8 @@ from featherface.model import build, preset
 from featherface.model.fold import folded
 from featherface.train import distributed
 from featherface.train.config import load_config
-from featherface.train.data import CropDataset, load_negatives, load_pictures, make_loader
+from featherface.train.data import CropDataset, load_negatives, load_pictures
+from featherface.train.loading import load_batches
 from featherface.train.task import TrainTask
 from featherface.train.teacher import TorchTeacher
 
@@ -308,7 +309,7 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     model = folded(build(preset(config.model))).train()
     data = CropDataset(load_pictures(config.data), load_negatives(config.data), config.data, 1)
-    (batch,) = make_loader(data, 4, 0, 1, 0, rank, processes)
+    (batch,) = load_batches(data, 4, 0, 1, 0, rank, processes)
     wrapped = distributed.wrap(model)
     torch.manual_seed(5)
     teacher = TorchTeacher(build(preset(config.model)))

@@ -11,8 +11,9 @@ from featherface.model.fold import folded
 from featherface.model.network import FeatherFace
 from featherface.model.weights import unfolded
 from featherface.train.config import TrainConfig
-from featherface.train.data import CropDataset, collate
+from featherface.train.data import CropDataset
 from featherface.train.distill import Teacher
+from featherface.train.loading import collate
 from featherface.train.parameters import parameter_groups
 from featherface.train.schedule import one_cycle
 from featherface.train.task import TrainTask

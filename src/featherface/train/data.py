@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from featherface.annotations import Annotation, read_annotations
 from featherface.errors import ConfigError
@@ -43,14 +40,6 @@ class Sample:
 
     image: NDArray[np.uint8]
     labels: Labels
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images (B, 3, S, S) uint8 RGB and each one's faces."""
-
-    images: Tensor
-    labels: list[Labels]
 
 
 @dataclass(frozen=True)
@@ -236,60 +225,3 @@ def choose_view(
     if np.hypot(*(centre_xy - (box[:2] + box[2:]) / 2)) > window / 2:
         degrees = 0.0  # a face in the corner would be turned out of the window
     return View((float(centre_xy[0]), float(centre_xy[1])), float(scale), degrees, flip)
-
-
-class _Range(torch.utils.data.Sampler[int]):
-    """The numbers this process loads: its share of every batch, from the resumed step on."""
-
-    def __init__(self, first_step: int, steps: int, batch: int, rank: int, processes: int) -> None:
-        self.steps, self.batch = range(first_step, steps), batch
-        self.share = batch // processes
-        self.first = rank * self.share
-
-    def __iter__(self) -> Iterator[int]:
-        return (step * self.batch + self.first + i for step in self.steps for i in range(self.share))
-
-    def __len__(self) -> int:
-        return len(self.steps) * self.share
-
-
-def make_loader(
-    dataset: CropDataset,
-    batch: int,
-    first_step: int,
-    steps: int,
-    workers: int,
-    rank: int = 0,
-    processes: int = 1,
-) -> DataLoader[Sample]:
-    """Batches of steps [first_step, steps) for one of `processes` processes that share each batch."""
-    if batch % processes:
-        raise ConfigError(f"batch_size {batch} does not divide over {processes} processes")
-    return DataLoader(
-        dataset,
-        batch_size=batch // processes,
-        sampler=_Range(first_step, steps, batch, rank, processes),
-        num_workers=workers,
-        collate_fn=collate,
-        prefetch_factor=3 if workers else None,
-        # Forking a process whose OpenCV and OpenMP threads have run can leave the child waiting for ever.
-        multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=_begin_worker,
-    )
-
-
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack the crops; labels stay lists, because each crop has its own number of faces."""
-    images = np.stack([s.image for s in samples]).transpose(0, 3, 1, 2)
-    return Batch(torch.from_numpy(np.ascontiguousarray(images)), [s.labels for s in samples])
-
-
-def _begin_worker(_: int) -> None:
-    import cv2
-
-    # torchrun passes SIGTERM on to everybody, a terminal Ctrl-C; the loop must still get the batch it waits for, to
-    # stop cleanly.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)

@@ -26,8 +26,9 @@ from featherface.model.weights import save_weights, unfolded
 from featherface.train import distributed
 from featherface.train.checkpoint import CHECKPOINT, RECIPE, Progress, check_folder, restore, save, tidy
 from featherface.train.config import TrainConfig, to_dict
-from featherface.train.data import Batch, CropDataset, make_loader
+from featherface.train.data import CropDataset
 from featherface.train.depthwise import quicken
+from featherface.train.loading import Batch, load_batches
 from featherface.train.logs import RunLog
 from featherface.train.parameters import freeze, parameter_groups
 from featherface.train.schedule import moving_average, one_cycle
@@ -174,7 +175,7 @@ class Trainer:
             return  # resumed though it was at its end
         wrapped = distributed.wrap(self.model)
         last = _ENDLESS if config.hours else self.total_steps
-        loader = make_loader(
+        batches = load_batches(
             self.dataset,
             config.batch_size,
             progress.step,
@@ -185,7 +186,7 @@ class Trainer:
         )
         mark = saved = validated = time.monotonic()
         window: list[dict[str, float]] = []
-        for batch in loader:
+        for batch in batches:
             rate = one_cycle(self._part(), config)
             window.append(self._step(wrapped, batch, rate))
             now = time.monotonic()

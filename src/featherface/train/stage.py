@@ -12,7 +12,8 @@ from featherface.errors import ConfigError
 from featherface.model.network import FeatherFace
 from featherface.train.checkpoint import check_folder
 from featherface.train.config import TrainConfig
-from featherface.train.data import Batch, CropDataset, collate
+from featherface.train.data import CropDataset
+from featherface.train.loading import Batch, collate
 from featherface.train.loop import AfterStep, Outcome, Report, Trainer, Validate
 from featherface.train.parameters import check_trainable
 from featherface.train.start import check_start, starting_point

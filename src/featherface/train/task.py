@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from featherface.model.network import FeatherFace, Predictions
 from featherface.train.config import TrainConfig
-from featherface.train.data import Batch
 from featherface.train.distill import DistillationLoss, Teacher, TeacherOutput, annealed
 from featherface.train.imitate import captured, imitation_loss
+from featherface.train.loading import Batch
 from featherface.train.losses import DetectionLoss, LossTerms, to_targets
 from featherface.train.teacher import normalise
 
