@@ -115,6 +115,16 @@ def test_pseudo_label_goes_on_past_a_broken_picture(run, labelled):
     assert len(read_annotations(labelled / "new.txt")) == 1
 
 
+@pytest.mark.parametrize("format", ["yolo", "voc"])
+def test_pictures_that_would_share_a_label_file_are_refused_before_the_teacher_looks(run, labelled, format):
+    shutil.copy(labelled / "images" / "a.jpg", labelled / "images" / "a.jpeg")
+    outcome = run(
+        "pseudo-label", labelled / "images", "--to", format, "--output", labelled / "set", "--scales", "1"
+    )
+    assert outcome.code == 1 and "a.jpg: would share a label file with" in outcome.err
+    assert "labelling" not in outcome.err and not (labelled / "set").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from featherface.annotations.types import Annotation
 from featherface.errors import DataError, FeatherFaceError, reason_of
 from featherface.images import IMAGE_SUFFIXES
 
@@ -72,16 +71,14 @@ def picture_name(picture: Path, folder: Path) -> str:
     return text
 
 
-def one_file_each(
-    annotations: Sequence[Annotation], place_of: Callable[[Path], Path]
-) -> list[tuple[Path, Annotation]]:
+def one_file_each(pictures: Sequence[Path], place_of: Callable[[Path], Path]) -> list[Path]:
     """The label file of each picture; DataError, before anything is written, when two would share one."""
-    places: dict[Path, Annotation] = {}
-    for annotation in annotations:
-        other = places.setdefault(place_of(annotation.path), annotation)
-        if other is not annotation:
-            raise DataError(f"{annotation.path}: would share a label file with {other.path}")
-    return list(places.items())
+    places: dict[Path, int] = {}
+    for number, picture in enumerate(pictures):
+        other = places.setdefault(place_of(picture), number)
+        if other != number:
+            raise DataError(f"{picture}: would share a label file with {pictures[other]}")
+    return list(places)
 
 
 def picture_files(folder: Path) -> list[Path]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from featherface.annotations import voc, yolo
 from featherface.annotations.coco import read_coco, write_coco
-from featherface.annotations.files import Report, read_text, stop
+from featherface.annotations.files import Report, picture_folder, picture_name, read_text, stop
 from featherface.annotations.retinaface import read_retinaface, write_retinaface
 from featherface.annotations.types import Annotation
-from featherface.annotations.voc import read_voc, write_voc
 from featherface.annotations.voc_layout import is_list, voc_folder
 from featherface.annotations.wider import read_wider, write_wider
-from featherface.annotations.yolo import read_yolo, write_yolo
 from featherface.annotations.yolo_layout import YAML_SUFFIXES, is_yolo
 from featherface.errors import ConfigError, DataError, reason_of
 
@@ -20,19 +19,23 @@ _READERS: dict[str, Callable[[Path, Report], list[Annotation]]] = {
     "retinaface": read_retinaface,
     "wider": read_wider,
     "coco": read_coco,
-    "yolo": read_yolo,
-    "voc": read_voc,
+    "yolo": yolo.read_yolo,
+    "voc": voc.read_voc,
 }
 _WRITERS: dict[str, Callable[[Sequence[Annotation], Path], None]] = {
     "retinaface": write_retinaface,
     "wider": write_wider,
     "coco": write_coco,
-    "yolo": write_yolo,
-    "voc": write_voc,
+    "yolo": yolo.write_yolo,
+    "voc": voc.write_voc,
+}
+_LABEL_FILES: dict[str, Callable[[Sequence[Path], Path], list[Path]]] = {
+    "yolo": yolo.label_files,
+    "voc": voc.label_files,
 }
 FORMATS = tuple(_READERS)
 """The label formats by name; those of FOLDER_FORMATS are folders (`yolo` also reads a data.yaml), the others files."""
-FOLDER_FORMATS = ("yolo", "voc")
+FOLDER_FORMATS = tuple(_LABEL_FILES)
 
 
 def read_annotations(source: str | Path, format: str = "auto", report: Report = stop) -> list[Annotation]:
@@ -47,7 +50,7 @@ def read_annotations(source: str | Path, format: str = "auto", report: Report = 
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     found, kind = _find(path) if format == "auto" else (path, format)
-    if found.is_dir() and kind not in ("yolo", "voc"):
+    if found.is_dir() and kind not in FOLDER_FORMATS:
         raise DataError(f"{found}: a folder; the labels of format {kind} are a file")
     if not found.is_dir() and kind == "yolo" and found.suffix.lower() not in YAML_SUFFIXES:
         raise DataError(
@@ -79,6 +82,15 @@ def check_target(target: str | Path, format: str) -> Path:
     if path.exists() and path.is_dir() != folder_wanted:
         raise DataError(f"{path}: labels of format {format} are a {'folder' if folder_wanted else 'file'}")
     return path
+
+
+def check_pictures(pictures: Sequence[Path], place: Path, format: str) -> None:
+    """DataError for pictures that labels at `place` cannot name, or that would share a label file there."""
+    folder = place if format in FOLDER_FORMATS else picture_folder(place)
+    for picture in pictures:
+        picture_name(picture, folder)
+    if format in FOLDER_FORMATS:
+        _LABEL_FILES[format](pictures, place)
 
 
 def _find(path: Path) -> tuple[Path, str]:

@@ -32,6 +32,7 @@ from featherface.annotations.voc_layout import files_of
 from featherface.atomic import write_text
 from featherface.errors import DataError
 
+_FOLDER = "Annotations"
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -59,17 +60,27 @@ def read_voc(source: Path, report: Report = stop) -> list[Annotation]:
 
 def write_voc(annotations: Sequence[Annotation], target: Path) -> None:
     """Write DIR/Annotations/<picture>.xml for every picture; pictures stay where they are."""
-    folder = target / "Annotations"
-    pictures = picture_folder(folder / "any.xml")
-
-    def place_of(picture: Path) -> Path:
-        name = Path(picture_name(picture, pictures))
-        return (folder / (name.name if name.is_absolute() else name)).with_suffix(".xml")
-
-    for place, annotation in one_file_each(with_sizes(annotations), place_of):
+    sized = with_sizes(annotations)
+    pictures = _pictures_of(target)
+    places = label_files([annotation.path for annotation in sized], target)
+    for place, annotation in zip(places, sized, strict=True):
         tree = _written_tree(annotation, Path(picture_name(annotation.path, pictures)))
         ET.indent(tree)
         write_text(place, ET.tostring(tree, encoding="unicode") + "\n")
+
+
+def label_files(pictures: Sequence[Path], target: Path) -> list[Path]:
+    """Where below `target` the labels of each picture go; DataError when two would share a file."""
+
+    def place_of(picture: Path) -> Path:
+        name = Path(picture_name(picture, _pictures_of(target)))
+        return (target / _FOLDER / (name.name if name.is_absolute() else name)).with_suffix(".xml")
+
+    return one_file_each(pictures, place_of)
+
+
+def _pictures_of(target: Path) -> Path:
+    return picture_folder(target / _FOLDER / "any.xml")
 
 
 def _tree(path: Path) -> ET.Element:

@@ -62,11 +62,17 @@ def write_yolo(annotations: Sequence[Annotation], target: Path) -> None:
     keypoints = any(a.with_landmarks.any() for a in annotations)
     sized = with_sizes(annotations)
     names = [picture_name(annotation.path, target) for annotation in sized]
-    for place, annotation in one_file_each(sized, lambda picture: _label_file(target, picture)):
+    places = label_files([annotation.path for annotation in sized], target)
+    for place, annotation in zip(places, sized, strict=True):
         write_text(place, "".join(line + "\n" for line in _written_lines(annotation, keypoints)))
     write_text(target / "classes.txt", f"{FACE}\n{IGNORED}\n")
     write_text(target / "train.txt", "".join(name + "\n" for name in names))
     write_text(target / "data.yaml", _data_yaml(keypoints))
+
+
+def label_files(pictures: Sequence[Path], target: Path) -> list[Path]:
+    """Where below `target` the labels of each picture go; DataError when two would share a file."""
+    return one_file_each(pictures, lambda picture: _label_file(target, picture))
 
 
 def _label_file(folder: Path, picture: Path) -> Path:

@@ -114,8 +114,7 @@ def pseudo_label(
     """Label pictures by a teacher: the sure faces as faces, the doubtful ones as ignored."""
     from featherface.annotations import read_annotations, write_annotations
     from featherface.annotations.complete import complete
-    from featherface.annotations.files import picture_folder, picture_name
-    from featherface.annotations.read import FOLDER_FORMATS, check_target
+    from featherface.annotations.read import FOLDER_FORMATS, check_pictures, check_target
     from featherface.cli.inputs import expand
     from featherface.cli.looks import parse_scales
     from featherface.cli.progress import bar
@@ -125,17 +124,15 @@ def pseudo_label(
         raise ConfigError(f"--doubtful {doubtful} is over --sure {sure}")
     place = check_target(output, to)
     if to in FOLDER_FORMATS:
-        folder = place
         check_targets(folders=[place])
     else:
-        folder = picture_folder(place)
         check_targets(place)
     known = {a.path.resolve(): a for a in (read_annotations(labels) if labels else [])}
     detector, sizes = Detector(model, score_threshold=doubtful), parse_scales(scales)
     found, failed = [], []
     inputs = expand(pictures)
-    for item in inputs:  # a picture that no label file can name is said now, not when all are done
-        picture_name(Path(item.path), folder)
+    # Said now, not when all are done.
+    check_pictures([Path(item.path) for item in inputs], place, to)
     if known and not any(Path(item.path).resolve() in known for item in inputs):
         raise ConfigError(f"--labels {labels}: labels none of the pictures, such as {inputs[0].path}")
     with bar("labelling", len(inputs)) as advance:
