@@ -219,9 +219,14 @@ def test_a_face_larger_than_any_prior_is_found_whole_and_once(detector, examples
     photo = cv2.imread(str(examples / "grace_hopper.jpg"), cv2.IMREAD_COLOR_RGB)
     large = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     expected, found = detector.detect(photo), detector.detect(large)
-    assert len(found) == len(expected) == 1, why
-    assert iou_matrix(found.boxes / factor, expected.boxes)[0, 0] > 0.9
-    assert np.abs(found.landmarks / factor - expected.landmarks).max() < 6
+    assert len(expected) == 1
+    # On the face, that is: enlarged six times, the badge on her cap is an alarm of its own.
+    centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2 / factor
+    there = found.filter(((centres > expected.boxes[0, :2]) & (centres < expected.boxes[0, 2:])).all(1))
+    assert len(there) == 1, why
+    assert iou_matrix(there.boxes / factor, expected.boxes)[0, 0] > 0.9
+    height = expected.boxes[0, 3] - expected.boxes[0, 1]
+    assert np.abs(there.landmarks / factor - expected.landmarks).max() < 0.05 * height
     if factor > 2:
         assert len(detector.detect(large, scales=(1.0,))) > 1, "otherwise there is nothing to mend"
 
@@ -244,7 +249,8 @@ def test_small_faces_are_the_first_looks_own(detector, examples):
     assert overview_scale(below.shape[1], below.shape[0]) is not None
     assert len(both) >= len(alone) > 10
     small = np.flatnonzero((alone.boxes[:, 3] - alone.boxes[:, 1]) < 60)
-    assert iou_matrix(alone.boxes[small], both.boxes).max(1).min() > 0.95
+    # Not quite the same: where both looks see a face, its box is their mean.
+    assert iou_matrix(alone.boxes[small], both.boxes).max(1).min() > 0.9
 
 
 class Fixed:
