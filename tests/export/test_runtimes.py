@@ -267,3 +267,24 @@ def test_a_missing_runtime_is_one_sentence(suffix, package, extra, tmp_path, mon
     monkeypatch.setattr(sys, "meta_path", [Without(package), *sys.meta_path])
     with pytest.raises(MissingExtraError, match=rf"pip install 'featherface\[{extra}\]'"):
         open_session(path)
+
+
+SETS_UP = """
+import openvino
+asked = []
+class Tensor(openvino.Tensor):
+    @property
+    def data(self):
+        asked.append(self)
+        return super().data
+openvino.Tensor = Tensor
+import featherface.runtimes.openvino
+assert asked
+"""
+
+
+def test_openvinos_binding_is_set_up_before_threads_can_be_the_first_to_need_it():
+    """Two threads that are the first to read a tensor's data wait for each other for ever, once in hundreds of runs."""
+    pytest.importorskip("openvino")
+    done = subprocess.run([sys.executable, "-c", SETS_UP], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -19,6 +19,10 @@ try:
 except ImportError as error:
     raise import_failure(error, "openvino", "openvino") from error
 
+# OpenVINO's binding sets itself up for numpy at the first `Tensor.data`, and waits for ever when two threads are the
+# first: one holds the GIL and waits for the other's setting up, which waits for the GIL. So it is done here, by one.
+_ = openvino.Tensor(np.zeros(1, np.float32)).data
+
 _Array = NDArray[np.float32]
 Precision = Literal["f32", "bf16", "f16"]
 
