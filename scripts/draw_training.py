@@ -24,6 +24,7 @@ PANELS = (
     ("lr", "learning rate"),
 )
 SMOOTH = 15
+COLOURS = plt.get_cmap("tab20")
 LOGS = Path(__file__).resolve().parents[1] / "docs" / "training"
 
 
@@ -38,20 +39,23 @@ def main() -> None:
 
     figure, axes = plt.subplots(2, 2, figsize=(9, 5), sharex=True)
     seen = 0.0
-    for path in arguments.recipes:
+    for number, path in enumerate(arguments.recipes):
         recipe = tomllib.loads(path.read_text(encoding="utf-8"))
         with (LOGS / f"{recipe['name']}.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         crops = [seen + int(row["step"]) * recipe["batch_size"] / 1000 for row in rows]
         for axis, (key, title) in zip(axes.flat, PANELS, strict=True):
-            axis.plot(crops, smoothed([float(row[key]) for row in rows]), label=recipe["name"])
+            values = smoothed([float(row[key]) for row in rows])
+            axis.plot(crops, values, label=recipe["name"], color=COLOURS(number % COLOURS.N))
             axis.set_title(title, fontsize=9)
             axis.grid(alpha=0.3)
         seen = crops[-1]
-    axes[0, 0].legend(fontsize=8)
     for axis in axes[1]:
         axis.set_xlabel("thousand crops")
-    figure.tight_layout()
+    # Below the panels: a dozen stages would cover one of them.
+    columns = min(len(arguments.recipes), 6)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="lower center", ncol=columns, fontsize=8)
+    figure.tight_layout(rect=(0, 0.03 + 0.04 * -(-len(arguments.recipes) // columns), 1, 1))
     with atomic_path(arguments.save) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
 
