@@ -24,7 +24,6 @@ PANELS = (
     ("lr", "learning rate"),
 )
 SMOOTH = 15
-COLOURS = plt.get_cmap("tab20")
 LOGS = Path(__file__).resolve().parents[1] / "docs" / "training"
 
 
@@ -37,25 +36,24 @@ def main() -> None:
     parser.add_argument("--save", type=Path, required=True)
     arguments = parser.parse_args()
 
-    figure, axes = plt.subplots(2, 2, figsize=(9, 5), sharex=True)
+    figure, axes = plt.subplots(2, 2, figsize=(9, 5), sharex=True, layout="constrained")
+    for axis in axes.flat:
+        axis.set_prop_cycle(color=plt.get_cmap("tab20").colors)
     seen = 0.0
-    for number, path in enumerate(arguments.recipes):
+    for path in arguments.recipes:
         recipe = tomllib.loads(path.read_text(encoding="utf-8"))
         with (LOGS / f"{recipe['name']}.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         crops = [seen + int(row["step"]) * recipe["batch_size"] / 1000 for row in rows]
         for axis, (key, title) in zip(axes.flat, PANELS, strict=True):
-            values = smoothed([float(row[key]) for row in rows])
-            axis.plot(crops, values, label=recipe["name"], color=COLOURS(number % COLOURS.N))
+            axis.plot(crops, smoothed([float(row[key]) for row in rows]), label=recipe["name"])
             axis.set_title(title, fontsize=9)
             axis.grid(alpha=0.3)
         seen = crops[-1]
     for axis in axes[1]:
         axis.set_xlabel("thousand crops")
     # Below the panels: a dozen stages would cover one of them.
-    columns = min(len(arguments.recipes), 6)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="lower center", ncol=columns, fontsize=8)
-    figure.tight_layout(rect=(0, 0.03 + 0.04 * -(-len(arguments.recipes) // columns), 1, 1))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncol=6, fontsize=8)
     with atomic_path(arguments.save) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
 

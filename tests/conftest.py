@@ -35,3 +35,12 @@ def examples() -> Path:
 def portrait(examples: Path) -> NDArray[np.uint8]:
     """A picture with one face, RGB."""
     return np.asarray(cv2.imread(str(examples / "eileen_collins.jpg"), cv2.IMREAD_COLOR_RGB), np.uint8)
+
+
+@pytest.fixture
+def is_visible(monkeypatch):
+    """Whether the face in a box is still to be seen after hiding, as the benchmark measures it."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+    from anonymise import is_visible
+
+    return is_visible

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -12,14 +10,6 @@ from featherface.anonymise import Style, hide
 
 BOX = np.array([100, 80, 148, 140], np.float32)
 SHIFTED = BOX + np.float32([24, 0, 24, 0])
-
-
-@pytest.fixture
-def is_visible(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-    from anonymise import is_visible
-
-    return is_visible
 
 
 @pytest.fixture

@@ -208,25 +208,25 @@ def test_errors_are_one_family():
 
 
 @pytest.mark.parametrize(
-    ("factor", "why"),
+    ("factor", "elsewhere", "why"),
     [
-        (1.5, "900 rows: seen twice, the same face"),
-        (4, "a face of 880 pixels, of which full size sees fragments"),
-        pytest.param(6, "1,320 pixels: three fragments at full size", marks=pytest.mark.long),
+        (1.5, 0, "900 rows: seen twice, the same face"),
+        (4, 0, "a face of 880 pixels, of which full size sees fragments"),
+        # So large, the badge on her cap may be an alarm of its own.
+        pytest.param(6, 1, "1,320 pixels: three fragments at full size", marks=pytest.mark.long),
     ],
 )
-def test_a_face_larger_than_any_prior_is_found_whole_and_once(detector, examples, factor, why):
+def test_a_face_larger_than_any_prior_is_found_whole_and_once(detector, examples, factor, elsewhere, why):
     photo = cv2.imread(str(examples / "grace_hopper.jpg"), cv2.IMREAD_COLOR_RGB)
     large = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     expected, found = detector.detect(photo), detector.detect(large)
     assert len(expected) == 1
-    # On the face, that is: enlarged six times, the badge on her cap is an alarm of its own.
     centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2 / factor
     there = found.filter(((centres > expected.boxes[0, :2]) & (centres < expected.boxes[0, 2:])).all(1))
-    assert len(there) == 1, why
+    assert len(there) == 1 and len(found) - len(there) <= elsewhere, why
     assert iou_matrix(there.boxes / factor, expected.boxes)[0, 0] > 0.9
     height = expected.boxes[0, 3] - expected.boxes[0, 1]
-    assert np.abs(there.landmarks / factor - expected.landmarks).max() < 0.05 * height
+    assert np.abs(there.landmarks / factor - expected.landmarks).max() < 0.04 * height
     if factor > 2:
         assert len(detector.detect(large, scales=(1.0,))) > 1, "otherwise there is nothing to mend"
 
@@ -250,7 +250,7 @@ def test_small_faces_are_the_first_looks_own(detector, examples):
     assert len(both) >= len(alone) > 10
     small = np.flatnonzero((alone.boxes[:, 3] - alone.boxes[:, 1]) < 60)
     # Not quite the same: where both looks see a face, its box is their mean.
-    assert iou_matrix(alone.boxes[small], both.boxes).max(1).min() > 0.9
+    assert iou_matrix(alone.boxes[small], both.boxes).max(1).min() > 0.93
 
 
 class Fixed:

@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +75,7 @@ def test_cluster_batch_on_this_machine(album):
     ],
 )
 @pytest.mark.long
-def test_video_anonymiser(album, keep, visible):
+def test_video_anonymiser(album, keep, visible, is_visible):
     need("av", "trackers")
     import av
 
@@ -90,8 +88,12 @@ def test_video_anonymiser(album, keep, visible):
         clip.mux(stream.encode(None))
     out = run("video_anonymiser.py", "album/clip.mp4", "hidden.mp4", *keep, cwd=album.parent)
     assert out == f"track 0\t0.1 to 0.4 s\t{'kept' if keep else 'hidden'}\n"
+    from featherface import Detector
+
     shown = [frames_of(path) for path in (album / "clip.mp4", album.parent / "hidden.mp4")]
-    assert [face_is_the_same(before, after) for before, after in zip(*shown, strict=True)] == visible
+    (face,) = Detector().detect(shown[0][0]).boxes
+    # Not by looking again: to the detector a face under large pixels may still be one.
+    assert [is_visible(before, after, face) for before, after in zip(*shown, strict=True)] == visible
 
 
 def frames_of(path):
@@ -99,19 +101,6 @@ def frames_of(path):
 
     with av.open(str(path)) as clip:
         return [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
-
-
-def face_is_the_same(before, after):
-    """By its fine detail: to the detector a face under large pixels may still be one."""
-    from featherface import Detector
-
-    (face,) = Detector().detect(before).boxes
-    left, top, right, bottom = face.astype(int)
-    fine = []
-    for picture in (before, after):
-        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        fine.append((grey - cv2.GaussianBlur(grey, (0, 0), 2))[top:bottom, left:right])
-    return np.corrcoef(fine[0].ravel(), fine[1].ravel())[0, 1] > 0.5
 
 
 @pytest.mark.slow

@@ -284,7 +284,7 @@ assert asked
 
 
 def test_openvinos_binding_is_set_up_before_threads_can_be_the_first_to_need_it():
-    """Two threads that are the first to read a tensor's data wait for each other for ever, once in hundreds of runs."""
+    """Two threads that are the first to read a tensor's data wait for each other for ever, now and then."""
     pytest.importorskip("openvino")
     done = subprocess.run([sys.executable, "-c", SETS_UP], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

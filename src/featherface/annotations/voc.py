@@ -71,9 +71,10 @@ def write_voc(annotations: Sequence[Annotation], target: Path) -> None:
 
 def label_files(pictures: Sequence[Path], target: Path) -> list[Path]:
     """Where below `target` the labels of each picture go; DataError when two would share a file."""
+    folder = _pictures_of(target)
 
     def place_of(picture: Path) -> Path:
-        name = Path(picture_name(picture, _pictures_of(target)))
+        name = Path(picture_name(picture, folder))
         return (target / _FOLDER / (name.name if name.is_absolute() else name)).with_suffix(".xml")
 
     return one_file_each(pictures, place_of)

@@ -46,11 +46,11 @@ def load_batches(
     if batch % processes:
         raise ConfigError(f"batch_size {batch} does not divide over {processes} processes")
     loader: DataLoader[Sample | FeatherFaceError] = DataLoader(
-        _Told(dataset),
+        _Caught(dataset),
         batch_size=batch // processes,
         sampler=_Range(first_step, steps, batch, rank, processes),
         num_workers=workers,
-        collate_fn=_collate_unless_told,
+        collate_fn=_collate_or_error,
         prefetch_factor=3 if workers else None,
         # Forking a process whose OpenCV and OpenMP threads have run can leave the child waiting for ever.
         multiprocessing_context="spawn" if workers else None,
@@ -66,7 +66,7 @@ def _raised(loaded: DataLoader[Sample | FeatherFaceError]) -> Iterator[Batch]:
         yield batch
 
 
-class _Told(Dataset["Sample | FeatherFaceError"]):
+class _Caught(Dataset["Sample | FeatherFaceError"]):
     """A dataset that returns what it would raise: from another process it would come as the text of a traceback."""
 
     def __init__(self, dataset: CropDataset) -> None:
@@ -79,7 +79,7 @@ class _Told(Dataset["Sample | FeatherFaceError"]):
             return error
 
 
-def _collate_unless_told(samples: Sequence[Sample | FeatherFaceError]) -> Batch | FeatherFaceError:
+def _collate_or_error(samples: Sequence[Sample | FeatherFaceError]) -> Batch | FeatherFaceError:
     errors = [s for s in samples if isinstance(s, FeatherFaceError)]
     return errors[0] if errors else collate([s for s in samples if isinstance(s, Sample)])
 
