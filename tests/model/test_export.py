@@ -13,7 +13,7 @@ import torch
 
 from featherface.errors import ModelError
 from featherface.export.deploy import Deployed
-from featherface.export.onnx import export_onnx
+from featherface.export.onnx import describe, export_onnx
 from featherface.model import ModelConfig, build, preset
 from featherface.model.weights import load_weights
 from featherface.runtime import OnnxSession
@@ -41,6 +41,25 @@ def test_the_shipped_onnx_agrees_with_the_shipped_weights(portrait):
     assert np.abs(scores - expected.class_logits.softmax(-1)[..., 1].numpy()).max() < 1e-4
     assert np.abs(boxes - expected.box_deltas.numpy()).max() < 1e-4 * 10
     assert np.abs(landmarks - expected.landmark_deltas.numpy()).max() < 1e-4 * 10
+
+
+def test_values_inside_get_names_of_their_own_that_are_short():
+    """Names take a twentieth of the smallest int8 file; `a`, the first short one, is taken by an input here."""
+    count = 3000
+    nodes = [
+        onnx.helper.make_node("Relu", [f"value_{i}" if i else "a"], [f"value_{i + 1}"]) for i in range(count)
+    ]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1])
+        for name in ("a", f"value_{count}")
+    ]
+    graph = onnx.helper.make_model(onnx.helper.make_graph(nodes, "chain", ends[:1], ends[1:]))
+    describe(graph, build(SMALL), "chain")
+    onnx.checker.check_model(graph)
+    inside = [node.output[0] for node in graph.graph.node[:-1]]
+    assert len({"a", *inside}) == count and all(name.isidentifier() for name in inside)
+    assert [len(name) for name in inside] == sorted(len(name) for name in inside) and len(inside[-1]) == 2
+    assert graph.graph.node[0].input[0] == "a" and graph.graph.node[-1].output[0] == f"value_{count}"
 
 
 @pytest.mark.long

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import itertools
 import json
 import logging
+import string
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +34,7 @@ OPSET = 20
 OUTPUTS = ("scores", "box_deltas", "landmark_deltas")
 _PARITY = 1e-4
 _ROUNDINGS = 4
+_LETTERS = string.ascii_letters
 _MAP_MAKERS = ("Conv", "Resize", "MaxPool")
 
 
@@ -128,16 +131,21 @@ def _keep_map_sizes(graph: onnx.GraphProto) -> None:
 
 
 def _shorten_names(graph: onnx.GraphProto) -> None:
-    """Number the values inside: the exporter's names take tens of kilobytes of a two-megabyte file.
+    """Short names for the values inside: the exporter's take tens of kilobytes of a two-megabyte file.
 
     A conv is called what its module is, which is how quantization knows the parts of the network.
     """
     kept = {value.name for value in [*graph.input, *graph.output]} | {""}
     short: dict[str, str] = {}
     named: set[str] = set()
+    numbers = itertools.count()
 
     def rename(name: str) -> str:
-        return name if name in kept else short.setdefault(name, f"t{len(short)}")
+        while name not in kept and name not in short:
+            free = _short_name(next(numbers))
+            if free not in kept:
+                short[name] = free
+        return short.get(name, name)
 
     for value in [*graph.initializer, *graph.value_info]:
         value.name = rename(value.name)
@@ -150,6 +158,16 @@ def _shorten_names(graph: onnx.GraphProto) -> None:
             named.add(node.name)
         node.input[:] = [rename(name) for name in node.input]
         node.output[:] = [rename(name) for name in node.output]
+
+
+def _short_name(number: int) -> str:
+    """The identifiers in order of length: a letter, then letters and digits."""
+    number, first = divmod(number, len(_LETTERS))
+    name = _LETTERS[first]
+    while number:
+        number, digit = divmod(number - 1, len(_LETTERS + string.digits))
+        name += (_LETTERS + string.digits)[digit]
+    return name
 
 
 def _difference_from_torch(graph: bytes, deployed: nn.Module) -> float:
