@@ -23,7 +23,6 @@ from featherface.lock import held
 from featherface.model import build, count_parameters, preset
 from featherface.model.published import LAYOUTS
 from featherface.model.weights import load_weights, save_weights
-from featherface.model.widen import is_wider
 from featherface.prune.config import load_config
 from featherface.prune.surgery import masked
 
@@ -244,14 +243,11 @@ def test_smoke_says_what_a_recipe_without_training_leaves_out(folder, tmp_path):
 
 
 @pytest.mark.long
-def test_the_shipped_recipe_prunes_to_what_stage_one_starts_from(clone, data):
-    """The preset has been widened since, before its fifth stage (docs/training.md)."""
+def test_the_shipped_recipe_prunes_to_the_preset(clone, data):
     result = CliRunner().invoke(build_app(), ["prune", "configs/nano_b.toml"])
     assert result.exit_code == 0, result.output
     smaller = load_weights(clone / "runs" / "nano_b" / "pruned.safetensors")
-    stage1 = load_weights("configs/starts/nano_b_stage1.safetensors")
-    assert smaller.config == stage1.config and count_parameters(smaller) == 161_988
-    assert not is_wider(smaller.config, preset("nano_b")) and is_wider(preset("nano_b"), smaller.config)
+    assert smaller.config == preset("nano_b")
     assert [path.name for path in (clone / "runs" / "nano_b").iterdir()] == ["pruned.safetensors"]
 
 

@@ -111,8 +111,7 @@ PRESETS: dict[str, ModelConfig] = {
         downsample="clipped",
         refine=True,
     ),
-    # V2 after `featherface prune configs/nano_b.toml`, a third of its parameters (161,988), then widened at stride 32,
-    # where it costs next to no time (177,164): the last stage's hidden layer from 160, its context from 32.
+    # V2 after `featherface prune configs/nano_b.toml`: a third of its parameters (161,988).
     "nano_b": ModelConfig(
         name="nano_b",
         width=32,
@@ -123,8 +122,8 @@ PRESETS: dict[str, ModelConfig] = {
         shuffle="block",
         downsample="clipped",
         refine=True,
-        backbone_widths=((8, 16, 32, 32, 64, 64), (64, 64, 64, 64, 64, 64), (192, 160)),
-        context_widths=(32, 32, 48),
+        backbone_widths=((8, 16, 32, 32, 64, 64), (64, 64, 64, 64, 64, 64), (160, 160)),
+        context_widths=(32, 32, 32),
     ),
 }
 
