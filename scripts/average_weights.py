@@ -2,8 +2,8 @@
 
     python scripts/average_weights.py runs/v2_stage4/last.safetensors:2 runs/v2_stage5/last.safetensors:3 --save OUT
 
-`--keep MODULES` takes some of them as the first file has them: parts that were made anew since the other files (widened,
-say) have no mean with theirs that works.
+`--keep MODULES` takes some as the first file has them: what was made anew since the other files (by widening, say) has
+no mean with theirs that works.
 
 Batch norm is folded into the convs before, because its statistics have no mean that fits the mean of the weights.
 """
@@ -25,7 +25,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("stages", nargs="+", help="FILE.safetensors:SHARE")
-    parser.add_argument("--keep", default="", help="modules of the first file to keep, such as context.2,heads.2")
+    parser.add_argument(
+        "--keep", default="", help="modules of the first file to keep, such as context.2,heads.2"
+    )
     parser.add_argument("--save", type=Path, required=True)
     arguments = parser.parse_args()
     files, parts = [], torch.zeros(len(arguments.stages), dtype=torch.float64)
