@@ -44,7 +44,7 @@ def test_the_shipped_onnx_agrees_with_the_shipped_weights(portrait):
 
 
 def test_values_inside_get_names_of_their_own_that_are_short():
-    """Names take a twentieth of the smallest int8 file; `a`, the first short one, is taken by an input here."""
+    """`a`, the first short one, is taken by an input here."""
     count = 3000
     nodes = [
         onnx.helper.make_node("Relu", [f"value_{i}" if i else "a"], [f"value_{i + 1}"]) for i in range(count)

@@ -10,7 +10,8 @@ import json
 import logging
 import string
 import warnings
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ OPSET = 20
 OUTPUTS = ("scores", "box_deltas", "landmark_deltas")
 _PARITY = 1e-4
 _ROUNDINGS = 4
-_LETTERS = string.ascii_letters
 _MAP_MAKERS = ("Conv", "Resize", "MaxPool")
 
 
@@ -136,16 +136,12 @@ def _shorten_names(graph: onnx.GraphProto) -> None:
     A conv is called what its module is, which is how quantization knows the parts of the network.
     """
     kept = {value.name for value in [*graph.input, *graph.output]} | {""}
-    short: dict[str, str] = {}
+    free = (name for name in _short_names() if name not in kept)
+    short: defaultdict[str, str] = defaultdict(lambda: next(free))
     named: set[str] = set()
-    numbers = itertools.count()
 
     def rename(name: str) -> str:
-        while name not in kept and name not in short:
-            free = _short_name(next(numbers))
-            if free not in kept:
-                short[name] = free
-        return short.get(name, name)
+        return name if name in kept else short[name]
 
     for value in [*graph.initializer, *graph.value_info]:
         value.name = rename(value.name)
@@ -160,14 +156,12 @@ def _shorten_names(graph: onnx.GraphProto) -> None:
         node.output[:] = [rename(name) for name in node.output]
 
 
-def _short_name(number: int) -> str:
-    """The identifiers in order of length: a letter, then letters and digits."""
-    number, first = divmod(number, len(_LETTERS))
-    name = _LETTERS[first]
-    while number:
-        number, digit = divmod(number - 1, len(_LETTERS + string.digits))
-        name += (_LETTERS + string.digits)[digit]
-    return name
+def _short_names() -> Iterator[str]:
+    """All identifiers in order of length: a letter, then letters and digits."""
+    for more in itertools.count():
+        for letter in string.ascii_letters:
+            for rest in itertools.product(string.ascii_letters + string.digits, repeat=more):
+                yield letter + "".join(rest)
 
 
 def _difference_from_torch(graph: bytes, deployed: nn.Module) -> float:
