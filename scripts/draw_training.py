@@ -7,12 +7,12 @@ The log of each recipe is the one of its name in docs/training.
 
 import argparse
 import csv
-import tomllib
 from pathlib import Path
 
 import matplotlib
 
 from featherface.atomic import atomic_path
+from featherface.train.config import load_config
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -41,12 +41,12 @@ def main() -> None:
         axis.set_prop_cycle(color=plt.get_cmap("tab20").colors)
     seen = 0.0
     for path in arguments.recipes:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-        with (LOGS / f"{recipe['name']}.csv").open(encoding="utf-8") as file:
+        recipe = load_config(path)
+        with (LOGS / f"{recipe.name}.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        crops = [seen + int(row["step"]) * recipe["batch_size"] / 1000 for row in rows]
+        crops = [seen + int(row["step"]) * recipe.batch_size / 1000 for row in rows]
         for axis, (key, title) in zip(axes.flat, PANELS, strict=True):
-            axis.plot(crops, smoothed([float(row[key]) for row in rows]), label=recipe["name"])
+            axis.plot(crops, smoothed([float(row[key]) for row in rows]), label=recipe.name)
             axis.set_title(title, fontsize=9)
             axis.grid(alpha=0.3)
         seen = crops[-1]

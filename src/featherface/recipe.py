@@ -18,15 +18,12 @@ _Recipe = TypeVar("_Recipe")
 def load_recipe(kind: type[_Recipe], path: str | Path, overrides: Sequence[str] = ()) -> _Recipe:
     """The dataclass `kind` from a TOML file. `overrides` are `key=value`, dotted keys, values TOML or plain strings.
 
+    A file that says `extends = "other.toml"` (a path from its own folder) holds only what differs from that one: tables
+    are completed key by key, lists are replaced. It needs a `name` of its own where the other has one.
+
     Raises ConfigError that names the file and the key for unknown or missing keys, wrong types and bad values.
     """
-    try:
-        with Path(path).open("rb") as file:
-            values = tomllib.load(file)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    values = _read(Path(path), ())
     for override in overrides:
         _override(values, override)
     try:
@@ -37,8 +34,36 @@ def load_recipe(kind: type[_Recipe], path: str | Path, overrides: Sequence[str] 
     return built
 
 
+def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
+    """The file's values, completed by those of the file it extends; `readers` are the files that extend this one."""
+    if (here := path.resolve()) in readers:
+        raise ConfigError(f"{path}: extends itself")
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if "extends" not in values:
+        return values
+    base = values.pop("extends")
+    if not isinstance(base, str) or "\0" in base:
+        raise ConfigError(f"{path}: extends = {base!r}: must be the path of a recipe")
+    try:
+        inherited = _read(path.parent / base, (*readers, here))
+    except ConfigError as error:
+        raise ConfigError(f"{path}, which extends {base}: {error}") from error
+    if "name" in inherited and "name" not in values:
+        raise ConfigError(f"{path}: name is missing, it extends {base} and would write into its folder")
+    return completed(values, inherited)
+
+
 def completed(before: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """A recipe kept by an older version, which had fewer keys: what it did then is what the others' defaults do now."""
+    """`before` with what it lacks from `defaults`, tables key by key.
+
+    A recipe kept by an older version had fewer keys: what it did then is what the others' defaults do now.
+    """
     filled = {**defaults, **before}
     for key, value in defaults.items():
         if isinstance(value, dict) and isinstance(filled[key], dict):
@@ -65,7 +90,7 @@ def _override(values: dict[str, Any], override: str) -> None:
 def _build(kind: type, values: Any, where: str) -> Any:
     """A dataclass from a table, recursively, every key known and every type right."""
     if not isinstance(values, dict):
-        raise ConfigError(f"{where or 'the file'} must be a table, not {values!r}")
+        raise ConfigError(f"{where.removesuffix('.') or 'the file'} must be a table, not {values!r}")
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(values) - set(hints))
     if unknown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,57 @@ def test_a_bad_recipe_names_file_and_key(tmp_path, text, reason):
 def test_a_missing_recipe_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"gone\.toml: no such file"):
         load_config(tmp_path / "gone.toml")
+
+
+@pytest.fixture
+def family(tmp_path):
+    """A recipe in a folder, one that extends it from another, and one that extends that one."""
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "a.toml").write_text(
+        "name = 'a'\nbatch_size = 4\nseed = 3\ntrainable = ['neck']\n"
+        "[data]\ncrop_size = 64\nnative_scale = [0.5, 2.0]\nsources = [{ labels = 'x' }, { labels = 'y' }]\n"
+    )
+    (tmp_path / "b.toml").write_text(
+        "extends = 'base/a.toml'\nname = 'b'\nbatch_size = 8\n[data]\ncrop_size = 96\n[loss]\nbox_weight = 3.0\n"
+    )
+    (tmp_path / "c.toml").write_text(
+        "extends = 'b.toml'\nname = 'c'\ntrainable = []\n[data]\nsources = [{ labels = 'z' }]\n"
+    )
+    return tmp_path
+
+
+def test_a_recipe_that_extends_another_holds_only_what_differs(family):
+    a, b, c = (load_config(family / path) for path in ("base/a.toml", "b.toml", "c.toml"))
+    assert (b.name, b.batch_size, b.seed, b.trainable) == ("b", 8, a.seed, a.trainable)
+    assert (b.data, b.loss.box_weight) == (replace(a.data, crop_size=96), 3.0), "tables key by key"
+    assert (c.batch_size, c.trainable, [source.labels for source in c.data.sources]) == (8, (), ["z"])
+    assert load_config(family / "c.toml", ["data.crop_size=128"]).data.crop_size == 128, (
+        "what is set comes last"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("extends = 'a.toml'", "name is missing", id="two runs in one folder"),
+        pytest.param("extends = 'gone.toml'", "gone.toml: no such file", id="a base that is not there"),
+        pytest.param("extends = 'bad.toml'", "bad.toml: extends itself", id="its own base"),
+        pytest.param("extends = 'round.toml'", "extends itself", id="in a circle"),
+        pytest.param("extends = 3", "must be the path of a recipe", id="a number for a path"),
+        pytest.param('extends = "a\\u0000"', "must be the path of a recipe", id="a path that cannot be"),
+        pytest.param("extends = 'a.toml'\nname = 'b'\ndata = 3", "data must be a table", id="a table lost"),
+        pytest.param("extends = 'broken.toml'", "broken.toml: ", id="a base that is not TOML"),
+    ],
+)
+def test_a_bad_base_is_named(tmp_path, text, reason):
+    (tmp_path / "a.toml").write_text("name = 'a'\n[data]\ncrop_size = 64\n")
+    (tmp_path / "round.toml").write_text("extends = 'bad.toml'\n")
+    (tmp_path / "broken.toml").write_text("name = ")
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(path) in str(error.value) and reason in str(error.value)
 
 
 def test_overrides_reach_into_tables_and_take_words_and_lists(tmp_path):
