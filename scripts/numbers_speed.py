@@ -239,6 +239,7 @@ def web() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "speed": lambda: speed("speed.json"),
     "speed_avx2": lambda: speed("speed_avx2.json"),
+    "speed_zen4": lambda: speed("speed_zen4.json"),
     "speed_phone": lambda: speed("speed_executorch.json", "speed_litert.json", ratio_to="ONNX Runtime's"),
     "speed_sizes": speed_sizes,
     "growth": growth,

@@ -23,6 +23,7 @@ from featherface.lock import held
 from featherface.model import build, count_parameters, preset
 from featherface.model.published import LAYOUTS
 from featherface.model.weights import load_weights, save_weights
+from featherface.model.widen import is_wider
 from featherface.prune.config import load_config
 from featherface.prune.surgery import masked
 
@@ -243,11 +244,13 @@ def test_smoke_says_what_a_recipe_without_training_leaves_out(folder, tmp_path):
 
 
 @pytest.mark.long
-def test_the_shipped_recipe_prunes_to_the_preset(clone, data):
+def test_the_shipped_recipe_prunes_to_where_its_training_began(clone, data):
     result = CliRunner().invoke(build_app(), ["prune", "configs/nano_b.toml"])
     assert result.exit_code == 0, result.output
     smaller = load_weights(clone / "runs" / "nano_b" / "pruned.safetensors")
-    assert smaller.config == preset("nano_b")
+    began = load_weights(ROOT / "configs" / "starts" / "nano_b_stage1.safetensors")
+    assert (smaller.config, count_parameters(smaller)) == (began.config, 161_988)
+    assert is_wider(preset("nano_b"), smaller.config), "the preset was widened later, at stride 32"
     assert [path.name for path in (clone / "runs" / "nano_b").iterdir()] == ["pruned.safetensors"]
 
 

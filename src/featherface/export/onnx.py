@@ -147,10 +147,11 @@ def _shorten_names(graph: onnx.GraphProto) -> None:
         value.name = rename(value.name)
     for node in graph.node:
         weights = [value for value in node.input if value.endswith(".weight")]
-        node.name = layer_name(weights[0].removesuffix(".weight")) if weights else ""
-        while node.name in named:  # a conv that is used twice
-            node.name += "+"
-        if node.name:
+        node.ClearField("name")  # an empty name takes two bytes, too
+        if weights:
+            node.name = layer_name(weights[0].removesuffix(".weight"))
+            while node.name in named:  # a conv that is used twice
+                node.name += "+"
             named.add(node.name)
         node.input[:] = [rename(name) for name in node.input]
         node.output[:] = [rename(name) for name in node.output]
