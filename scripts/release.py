@@ -22,8 +22,9 @@ import featherface
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTO = ROOT / "examples" / "eileen_collins.jpg"
-# Weights 5 MB, ONNX Runtime Web for the browser page 8 MB; data, runs or pictures of the documentation are more.
-MOST_BYTES = 15_000_000
+# Weights 5.2 MB, their files for the page once more 2.5 MB, ONNX Runtime Web 7.9 MB, all compressed; data, runs or
+# pictures of the documentation are more.
+MOST_BYTES = 16_000_000
 WANTED = (
     "weights/v2.onnx",
     "weights/v2.json",
