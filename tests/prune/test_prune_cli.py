@@ -253,6 +253,7 @@ def test_the_shipped_recipe_prunes_to_where_its_training_began(clone, data):
     assert replace(smaller.config, name=began.config.name) == began.config
     assert count_parameters(smaller) == 161_988
     assert is_wider(preset("nano_b"), smaller.config), "the preset was widened later, at stride 32"
+    assert not is_wider(smaller.config, preset("nano_b")), "and is narrower nowhere"
     assert [path.name for path in (clone / "runs" / "nano_b").iterdir()] == ["pruned.safetensors"]
 
 
