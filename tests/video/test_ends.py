@@ -122,8 +122,8 @@ def test_a_header_that_makes_no_sense_tells_nothing(tmp_path, header):
 @KIND
 def test_cut_ones_are_refused(whole, tmp_path, name, share):
     data = whole(name)
-    end = int(len(data) * share)
-    assert end % 188 and end % 2048, "the cut is within a packet"
+    # Encoders give some bytes more or less on other processors, so the share alone may end with a packet.
+    end = next(at for at in range(int(len(data) * share), 0, -1) if at % 188 and at % 2048)
     (tmp_path / name).write_bytes(data[:end])
     result = run("anonymise", tmp_path / name, "--save", tmp_path / "out", "--every", "25", "-q")
     reason = KINDS[name][3] if share < 0.9 else name
