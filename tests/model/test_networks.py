@@ -134,6 +134,7 @@ def test_a_fresh_deformable_conv_samples_its_own_cells():
     [
         pytest.param({"width": 6}, "width", id="not a multiple of 4"),
         pytest.param({"neck_cells": 0}, "neck_cells", id="no neck"),
+        pytest.param({"context_inputs": (64, 0, 0)}, "context_inputs", id="no fewer inputs than there are"),
         pytest.param({"strides": (8, 16)}, "levels", id="two levels"),
         pytest.param({"prior_sizes": ((16,), (64, 128), (256, 512))}, "prior sizes", id="uneven"),
     ],

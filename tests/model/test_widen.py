@@ -66,6 +66,7 @@ def difference(one, other, images):
         pytest.param(
             {"refine": True}, {"width": 12, "backbone_widths": WIDER_BACKBONE}, id="residual blocks"
         ),
+        pytest.param({"context_inputs": (4, 0, 0)}, {"width": 12}, id="fewer inputs for SSH"),
         pytest.param({"shuffle": "channel"}, {"width": 12}, id="channel shuffle"),
         pytest.param({"shuffle": "block"}, {"width": 12}, id="shuffle block"),
         pytest.param({"context": "deformable"}, {"width": 12}, id="deformable convs"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -10,9 +12,18 @@ from featherface.model import build, preset
 
 @pytest.fixture(scope="session")
 def model():
-    """V2 with weights and statistics of no particular order, refinement blocks included."""
+    return disordered(preset("v2"))
+
+
+@pytest.fixture(scope="session")
+def with_fewer_inputs():
+    return disordered(dataclasses.replace(preset("v2"), context_inputs=(32, 0, 16)))
+
+
+def disordered(config):
+    """A network with weights and statistics of no particular order, refinement blocks included."""
     torch.manual_seed(0)
-    network = build(preset("v2"))
+    network = build(config)
     with torch.no_grad():
         for name, value in network.state_dict().items():
             if name.endswith(("running_var", "bn.weight", "1.weight")):

@@ -37,6 +37,15 @@ PARTS = [field.name for field in dataclasses.fields(Rates)]
     ],
 )
 def test_the_pruned_network_computes_what_the_masked_one_does(model, rates):
+    check_pruned(model, rates)
+
+
+def test_inputs_of_context_modules_go_with_them(with_fewer_inputs):
+    layout = check_pruned(with_fewer_inputs, Rates(context_p3=0.5, neck=0.25, context_p5=0.5))
+    assert layout.context_inputs == (16, 0, 8)
+
+
+def check_pruned(model, rates):
     layout = pruned_layout(model.config, rates, "small")
     channels = doomed(model, layout)
     images = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(1)) * 255 - 110
@@ -46,6 +55,7 @@ def test_the_pruned_network_computes_what_the_masked_one_does(model, rates):
     for ours, theirs in zip(found, expected, strict=True):
         scale = float(theirs.abs().max())
         assert float((ours - theirs).abs().max()) < 1e-5 * max(scale, 1)
+    return layout
 
 
 def test_a_pruned_network_is_an_ordinary_one(model, tmp_path, monkeypatch):

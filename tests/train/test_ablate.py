@@ -96,10 +96,17 @@ def test_an_arm_that_keeps_its_own_network_starts_as_the_base(base):
     assert torch.equal(outputs(network), outputs(base))
 
 
-@pytest.mark.parametrize("context", ["plain", "deformable"])
-def test_arms_of_one_function_start_alike_and_their_gates_can_learn(base, context):
-    if context == "deformable":
-        other = build(dataclasses.replace(base.config, context=context)).eval()
+@pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param({}, id="plain"),
+        pytest.param({"context": "deformable"}, id="deformable"),
+        pytest.param({"context_inputs": (8, 0, 4)}, id="fewer inputs for SSH"),
+    ],
+)
+def test_arms_of_one_function_start_alike_and_their_gates_can_learn(base, layout):
+    if layout:
+        other = build(dataclasses.replace(base.config, **layout)).eval()
         copy_matching(base.state_dict(), other)
         base = other
     neutral = without_attention(base, pictures())

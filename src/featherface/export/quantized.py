@@ -176,6 +176,9 @@ class QuantSSH(nn.Module):
 
     def __init__(self, ssh: SSH) -> None:
         super().__init__()
+        self.reduce = (
+            QuantConv(ssh.reduce, None, Rounding()) if isinstance(ssh.reduce, nn.Conv2d) else nn.Identity()
+        )
         self.conv5_1, self.conv7_2 = (
             QuantConv(first_conv(m), _leaky, Rounding()) for m in (ssh.conv5_1, ssh.conv7_2)
         )
@@ -186,6 +189,7 @@ class QuantSSH(nn.Module):
         share(*(m.rounding for m in (self.conv3, self.conv5_2, self.conv7_3)))  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
+        x = self.reduce(x)
         shared = self.conv5_1(x)
         return torch.cat([self.conv3(x), self.conv5_2(shared), self.conv7_3(self.conv7_2(shared))], 1)
 

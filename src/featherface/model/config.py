@@ -50,6 +50,9 @@ class ModelConfig:
     """Output channels of the stem and every separable conv, stage by stage."""
     context_widths: tuple[int, int, int] | None = None
     """Channels of each level's context module, shuffle and heads (multiples of 4); None: all have `width`."""
+    context_inputs: tuple[int, int, int] = (0, 0, 0)
+    """Channels that a 1x1 conv leaves of each level's map for the two wide 3x3 convs of its context module (low rank,
+    Zhang 2016, "Accelerating Very Deep Convolutional Networks", section 3); 0: they read the map as it is."""
     strides: tuple[int, ...] = (8, 16, 32)
     prior_sizes: tuple[tuple[int, ...], ...] = ((16, 32), (64, 128), (256, 512))
     """Sides of the square priors of each level, in pixels."""
@@ -62,6 +65,11 @@ class ModelConfig:
         if any(w < 8 or w % 4 for w in self.level_widths):
             raise ConfigError(
                 f"model {self.name}: context_widths {self.level_widths} must be multiples of 4, at least 8"
+            )
+        if any(not 0 <= inputs < self.width for inputs in self.context_inputs):
+            raise ConfigError(
+                f"model {self.name}: context_inputs {self.context_inputs} must each be 0, or under the width, "
+                f"{self.width}"
             )
         if self.neck_cells < 1:
             raise ConfigError(f"model {self.name}: neck_cells must be at least 1, not {self.neck_cells}")

@@ -18,11 +18,16 @@ def _conv(context: Context, in_channels: int, out_channels: int, act: bool) -> n
 
 
 class SSH(nn.Module):
-    """Receptive fields of 3, 5 and 7 from stacked 3x3 convs, concatenated (C/2 + C/4 + C/4), ReLU."""
+    """Receptive fields of 3, 5 and 7 from stacked 3x3 convs, concatenated (C/2 + C/4 + C/4), ReLU.
 
-    def __init__(self, in_channels: int, channels: int, context: Context) -> None:
+    With `inputs` a 1x1 conv leaves that many channels for the two that read the map.
+    """
+
+    def __init__(self, in_channels: int, channels: int, context: Context, inputs: int = 0) -> None:
         super().__init__()
         quarter = channels // 4
+        self.reduce = nn.Conv2d(in_channels, inputs, 1, bias=False) if inputs else nn.Identity()
+        in_channels = inputs or in_channels
         self.conv3 = _conv(context, in_channels, channels // 2, act=False)
         self.conv5_1 = _conv(context, in_channels, quarter, act=True)
         self.conv5_2 = _conv(context, quarter, quarter, act=False)
@@ -30,6 +35,7 @@ class SSH(nn.Module):
         self.conv7_3 = _conv(context, quarter, quarter, act=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = self.reduce(x)
         shared = self.conv5_1(x)
         parts = (self.conv3(x), self.conv5_2(shared), self.conv7_3(self.conv7_2(shared)))
         return F.relu(torch.cat(parts, dim=1))

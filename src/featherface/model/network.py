@@ -51,7 +51,10 @@ class FeatherFace(nn.Module):
         self.neck = BiFPN(channels, width, config.neck_cells, config.downsample)
         self.neck_attention = _attention_per_level(config.neck_attention, (width, width, width))
         levels = config.level_widths
-        self.context = nn.ModuleList(SSH(width, w, config.context) for w in levels)
+        self.context = nn.ModuleList(
+            SSH(width, w, config.context, inputs)
+            for w, inputs in zip(levels, config.context_inputs, strict=True)
+        )
         self.head_attention = nn.ModuleList(
             SharedCoordinateAttention(w) if config.head_attention != "none" else nn.Identity() for w in levels
         )

@@ -5,6 +5,7 @@ Tensors of the same name and shape are copied. Where the layouts differ:
 - a deformable 3x3 becomes the plain 3x3 that best fits its output by least squares, layer after layer, on
   the new network's own inputs (its constant part goes into the batch norm that follows);
 - Coordinate Attention in the place of CBAM starts at CBAM's mean gate per channel;
+- convs of SSH that get fewer inputs keep the best of theirs (`low_rank`);
 - refinements start as zero (see `layers.Refinement`).
 """
 
@@ -21,6 +22,7 @@ from featherface.errors import ModelError
 from featherface.model.attention import CoordinateAttention
 from featherface.model.config import ModelConfig
 from featherface.model.layers import DeformableConv2d
+from featherface.model.low_rank import with_low_rank
 from featherface.model.network import FeatherFace, build
 from featherface.model.widen import WIDTHS, check_widening, is_wider, widen
 
@@ -36,6 +38,9 @@ def transplant(source: FeatherFace, config: ModelConfig, pictures: Sequence[Tens
     ModelError when nothing of the source fits the new layout, or what is wider cannot be widened.
     """
     source = source.eval()
+    if config.context_inputs != source.config.context_inputs:
+        whole = dataclasses.replace(config, context_inputs=source.config.context_inputs)
+        return with_low_rank(transplant(source, whole, pictures), config, pictures)
     if is_wider(config, source.config):
         widths = {field: getattr(source.config, field) for field in WIDTHS}
         narrow = dataclasses.replace(config, name=source.config.name, **widths)

@@ -182,6 +182,9 @@ class _Widening:
         """Widen SSH; the origin of its three parts side by side."""
         ssh, theirs = self.target.get_submodule(name), self.theirs[name]
         assert isinstance(ssh, SSH) and isinstance(theirs, SSH)
+        if isinstance(ssh.reduce, nn.Conv2d):
+            self._layer(f"{name}.reduce", None, origin)
+            origin = torch.arange(ssh.reduce.out_channels)
         old, new = _rows(theirs.conv5_1[0]), _rows(ssh.conv5_1[0])
         half, quarter = _doubled(2 * old, 2 * new), _doubled(old, new)
         self._block(f"{name}.conv3", half, origin)

@@ -45,6 +45,8 @@ def widths(config: ModelConfig) -> Iterator[Width]:
         for name in ("p4_up", "p3_up", "p4_down", "p5_down"):
             yield Width(f"neck.cells.{cell}.{name}.pointwise", config.width)
     for level, channels in enumerate(config.level_widths):
+        if config.context_inputs[level]:
+            yield Width(f"context.{level}.reduce", config.context_inputs[level])
         yield Width(f"context.{level}.conv3.0", channels // 2)
         for name in ("conv5_1", "conv5_2", "conv7_2", "conv7_3"):
             yield Width(f"context.{level}.{name}.0", channels // 4)

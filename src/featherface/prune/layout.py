@@ -68,6 +68,7 @@ def pruned_layout(config: ModelConfig, rates: Rates, name: str, multiple: int = 
         return tuple(left(width, rate, part) for width in widths)
 
     p3, p4, p5 = config.level_widths
+    contexts = (rates.context_p3, rates.context_p4, rates.context_p5)
     widths: dict[str, Any] = {
         "width": left(config.width, rates.neck, "neck"),
         "backbone_widths": (
@@ -80,6 +81,10 @@ def pruned_layout(config: ModelConfig, rates: Rates, name: str, multiple: int = 
             left(p3, rates.context_p3, "context_p3"),
             left(p4, rates.context_p4, "context_p4"),
             left(p5, rates.context_p5, "context_p5"),
+        ),
+        "context_inputs": tuple(
+            left(inputs, rate, f"context_p{level}") if inputs else 0
+            for level, inputs, rate in zip((3, 4, 5), config.context_inputs, contexts, strict=True)
         ),
     }
     try:

@@ -13,7 +13,7 @@ from featherface.model.config import ModelConfig
 from featherface.model.network import FeatherFace, build
 from featherface.prune.groups import Traced, shuffled, widths
 
-_WIDTHS = ("name", "width", "backbone_widths", "context_widths")
+_WIDTHS = ("name", "width", "backbone_widths", "context_widths", "context_inputs")
 
 
 def doomed(model: FeatherFace | Traced, target: ModelConfig) -> dict[str, list[int]]:
