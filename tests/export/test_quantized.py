@@ -24,6 +24,7 @@ LAYOUTS = [
     pytest.param({"neck_attention": "cbam", "shuffle": "channel"}, id="CBAM twice, a shuffle in the heads"),
     pytest.param({"shuffle": "channel", "refine": True}, id="a shuffle that stays"),
     pytest.param({"head_attention": "coordinate_shared", "shuffle": "none"}, id="attention before the heads"),
+    pytest.param({"refine": True, "refine_p3": False}, id="two refinements"),
     pytest.param({"context_inputs": (8, 0, 4), "refine": True}, id="fewer inputs for SSH"),
     pytest.param({"downsample": "zero_padded"}, id="pooled against zeros"),
 ]

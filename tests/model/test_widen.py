@@ -67,6 +67,7 @@ def difference(one, other, images):
             {"refine": True}, {"width": 12, "backbone_widths": WIDER_BACKBONE}, id="residual blocks"
         ),
         pytest.param({"context_inputs": (4, 0, 0)}, {"width": 12}, id="fewer inputs for SSH"),
+        pytest.param({"refine": True, "refine_p3": False}, {"width": 12}, id="two residual blocks"),
         pytest.param({"shuffle": "channel"}, {"width": 12}, id="channel shuffle"),
         pytest.param({"shuffle": "block"}, {"width": 12}, id="shuffle block"),
         pytest.param({"context": "deformable"}, {"width": 12}, id="deformable convs"),

@@ -41,7 +41,9 @@ class ModelConfig:
     """The neck's max-pool at the lower and right border: as published against zeros, which costs a copy of
     the map, or over what is there."""
     refine: bool = False
-    """Three residual separable blocks: stride 4 into P3, at stride 16, and on P3 before its head."""
+    """Residual separable blocks: stride 4 into P3, at stride 16, and, unless `refine_p3` is off, on P3."""
+    refine_p3: bool = True
+    """With `refine`, a third such block on P3 before its head."""
     backbone_widths: tuple[tuple[int, ...], ...] = (
         (8, 16, 32, 32, 64, 64),
         (128, 128, 128, 128, 128, 128),

@@ -59,7 +59,7 @@ class FeatherFace(nn.Module):
             SharedCoordinateAttention(w) if config.head_attention != "none" else nn.Identity() for w in levels
         )
         self.shuffle = nn.ModuleList(_SHUFFLE[config.shuffle](w) for w in levels)
-        self.refine_p3 = Refinement(levels[0], levels[0]) if config.refine else None
+        self.refine_p3 = Refinement(levels[0], levels[0]) if config.refine and config.refine_p3 else None
         self.heads = nn.ModuleList(Head(w, config.priors_per_cell) for w in levels)
 
     def forward(self, images: Tensor) -> Predictions:
