@@ -71,6 +71,16 @@ def completed(before: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any
     return filled
 
 
+def with_changes(base: _Recipe, values: dict[str, Any], where: str) -> _Recipe:
+    """A copy of the dataclass `base` with the values of a table that holds only what differs.
+
+    Raises ConfigError that names the key (after `where`) for unknown keys, wrong types and bad values.
+    """
+    hints = _known(type(base), values, where)
+    changes = {key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()}
+    return dataclasses.replace(base, **changes)  # type: ignore[type-var]
+
+
 def _override(values: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
@@ -91,11 +101,7 @@ def _build(kind: type, values: Any, where: str) -> Any:
     """A dataclass from a table, recursively, every key known and every type right."""
     if not isinstance(values, dict):
         raise ConfigError(f"{where.removesuffix('.') or 'the file'} must be a table, not {values!r}")
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        known = ", ".join(sorted(hints))
-        raise ConfigError(f"unknown key {where}{unknown[0]}; there are {known}")
+    hints = _known(kind, values, where)
     built = {key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()}
     needed = [
         f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING
@@ -106,8 +112,25 @@ def _build(kind: type, values: Any, where: str) -> Any:
     return kind(**built)
 
 
+def _known(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The types of a dataclass's fields; ConfigError for a key that is none of them."""
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        known = ", ".join(sorted(hints))
+        raise ConfigError(f"unknown key {where}{unknown[0]}; there are {known}")
+    return hints
+
+
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:  # TOML has no null: what may be None is that where nothing is said
+        (hint,) = (argument for argument in arguments if argument is not types.NoneType)
+        return _convert(hint, value, where)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} must be a table, not {value!r}")
+        return value
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return _build(hint, value, f"{where}.")
     if origin is Literal:
@@ -124,7 +147,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return tuple(_convert(a, v, where) for a, v in zip(arguments, value, strict=True))
     if hint is float and type(value) is int:
         return float(value)
-    if isinstance(hint, types.UnionType) or type(value) is not hint:
+    if type(value) is not hint:
         raise ConfigError(f"{where} = {value!r}: must be {getattr(hint, '__name__', hint)}")
     if hint is str and "\0" in value:  # most are paths, and no path can
         raise ConfigError(f"{where} = {value!r}: must not hold the character 0")

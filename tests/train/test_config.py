@@ -64,6 +64,7 @@ def test_the_reference_recipe_is_the_published_one():
         pytest.param("[distill]\nalpha = 1.5", "alpha", id="alpha over one"),
         pytest.param("[distill]\nfinal_alpha = 1.5", "final_alpha", id="a last alpha over one"),
         pytest.param("data = 3", "data", id="a number for a table"),
+        pytest.param("layout = 3", "layout must be a table", id="a number for a layout"),
         pytest.param("[data]\nsources = [{ weight = 1.0 }]", "labels is missing", id="a set without labels"),
         pytest.param("[data]\nworkers = -1", "data.workers", id="fewer than no workers"),
         pytest.param("[data]\nnative_scale = [0.0, 1.0]", "native_scale", id="a scale of zero"),

@@ -158,7 +158,7 @@ def _make_starts(recipe: AblationConfig, folder: Path) -> dict[str, Path]:
     missing = [arm for arm in recipe.arms if not (known and starts[arm.name].exists())]
     if missing:
         pictures = cache(lambda: normalised_crops(CropDataset.of(recipe.data, recipe.seed)))
-        base = starting_point(recipe.init, recipe.model, pictures)
+        base = starting_point(recipe.init, recipe.model, pictures, recipe.layout)
         if recipe.start == "same_function":
             base = without_attention(base, pictures())
         for arm in missing:

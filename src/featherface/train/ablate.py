@@ -23,7 +23,18 @@ from featherface.train.config import TrainConfig
 
 _QUIET_GATE = 0.25
 """What CBAM and Coordinate Attention give for every cell when their last layers are zero: a half times a half."""
-_SAME_IN_ALL = ("name", "output", "model", "init", "seed", "arms", "start", "validation", "validation_images")
+_SAME_IN_ALL = (
+    "name",
+    "output",
+    "model",
+    "layout",
+    "init",
+    "seed",
+    "arms",
+    "start",
+    "validation",
+    "validation_images",
+)
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,7 @@ def arm_recipe(config: TrainConfig, arm: Arm, seed: int, start: str) -> TrainCon
         config,
         name=f"{config.name}/{arm.name}-seed{seed}",
         model="init",
+        layout={},
         init=start,
         seed=seed,
         validation="",

@@ -154,6 +154,8 @@ class TrainConfig:
     """Names the output folder."""
     model: str = "v2"
     """The preset to train; `init` takes the layout of the weights that `init` names."""
+    layout: dict[str, Any] = field(default_factory=dict)
+    """What differs from that layout, by the names of `ModelConfig`: `context_inputs = [32, 0, 0]`."""
     init: str = "random"
     """`random`, `imagenet:<file>`, `published:<file>`, a weights file (.safetensors), or a model that ships (`v2`)."""
     output: str = "runs"

@@ -36,7 +36,7 @@ def run_stage(
 ) -> Outcome:
     """Train one stage. ConfigError, DataError and ModelError come before the first step."""
     check_folder(config, resume)
-    check_start(config.init, config.model)
+    check_start(config.init, config.model, config.layout)
     check_trainable(config)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -44,7 +44,7 @@ def run_stage(
     dataset = CropDataset.of(config.data, config.seed)
     report(f"{len(dataset.pictures)} pictures, {sum(len(p.labels) for p in dataset.pictures)} faces")
     teacher = make_teacher(config.distill, export, torch.get_num_threads()) if distilled else None
-    model = starting_point(config.init, config.model, lambda: normalised_crops(dataset))
+    model = starting_point(config.init, config.model, lambda: normalised_crops(dataset), config.layout)
     if teacher is not None:
         check_teaches(teacher, config.distill.teacher, model.config, config.data.crop_size)
     # Last, because it may take an hour.

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from featherface.errors import ConfigError, ModelError
-from featherface.model import preset, published
+from featherface.model import ModelConfig, preset, published
 from featherface.model.network import FeatherFace, build
 from featherface.model.transplant import copy_matching, transplant
 from featherface.model.weights import load_weights
+from featherface.recipe import with_changes
 from featherface.zoo import shipped_weights
 
 _FIRST_SCORE = 0.01
 
 
-def check_start(init: str, model: str) -> str:
+def check_start(init: str, model: str, layout: Mapping[str, Any] | None = None) -> str:
     """`init`, with the file of a model that ships in place of its name.
 
     Raises what `starting_point` would, as far as that can be told without reading files: ConfigError, ModelError.
     """
     if model != "init":
-        preset(model)
+        _changed(preset(model), layout)
     kind, _, file = init.partition(":")
     start = str(shipped_weights(init) or init)
     weights = Path(start).suffix == ".safetensors"
@@ -46,25 +48,33 @@ def check_start(init: str, model: str) -> str:
     return start
 
 
-def starting_point(init: str, model: str, pictures: Callable[[], Sequence[Tensor]]) -> FeatherFace:
+def starting_point(
+    init: str,
+    model: str,
+    pictures: Callable[[], Sequence[Tensor]],
+    layout: Mapping[str, Any] | None = None,
+) -> FeatherFace:
     """The network that `init` describes, in the layout of the preset `model`, or in its own when that is "init".
 
-    `pictures` gives normalised inputs (1, 3, H, W) when weight surgery needs them. Raises ConfigError for
-    an unknown `init`, ModelError for a file that cannot be read or does not fit.
+    `layout` says what is to differ from that, by the names of `ModelConfig`. `pictures` gives normalised inputs
+    (1, 3, H, W) when weight surgery needs them. Raises ConfigError for an unknown `init` or an impossible layout,
+    ModelError for a file that cannot be read or does not fit.
     """
-    init = check_start(init, model)
-    if model == "init":
-        return load_weights(init)
-    config = preset(model)
+    init = check_start(init, model, layout)
+    loaded = load_weights(init) if Path(init).suffix == ".safetensors" else None
+    config = _changed(loaded.config if loaded is not None and model == "init" else preset(model), layout)
     kind, _, file = init.partition(":")
     if init == "random":
         return expecting_few_faces(build(config))
-    if Path(init).suffix == ".safetensors":
-        loaded = load_weights(init)
+    if loaded is not None:
         return loaded if loaded.config == config else transplant(loaded, config, pictures())
     if kind == "imagenet":
         return _from_imagenet(expecting_few_faces(build(config)), file)
     return transplant(published.load(file), config, pictures())
+
+
+def _changed(config: ModelConfig, layout: Mapping[str, Any] | None) -> ModelConfig:
+    return with_changes(config, dict(layout or {}), "layout.")
 
 
 def expecting_few_faces(network: FeatherFace) -> FeatherFace:
