@@ -76,9 +76,7 @@ def with_changes(base: _Recipe, values: dict[str, Any], where: str) -> _Recipe:
 
     Raises ConfigError that names the key (after `where`) for unknown keys, wrong types and bad values.
     """
-    hints = _known(type(base), values, where)
-    changes = {key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()}
-    return dataclasses.replace(base, **changes)  # type: ignore[type-var]
+    return dataclasses.replace(base, **_fields(type(base), values, where))  # type: ignore[type-var]
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -101,8 +99,7 @@ def _build(kind: type, values: Any, where: str) -> Any:
     """A dataclass from a table, recursively, every key known and every type right."""
     if not isinstance(values, dict):
         raise ConfigError(f"{where.removesuffix('.') or 'the file'} must be a table, not {values!r}")
-    hints = _known(kind, values, where)
-    built = {key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()}
+    built = _fields(kind, values, where)
     needed = [
         f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING
     ]
@@ -112,14 +109,14 @@ def _build(kind: type, values: Any, where: str) -> Any:
     return kind(**built)
 
 
-def _known(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
-    """The types of a dataclass's fields; ConfigError for a key that is none of them."""
+def _fields(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
+    """A table's values as a dataclass's fields want them, each key one of those."""
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(values) - set(hints))
     if unknown:
         known = ", ".join(sorted(hints))
         raise ConfigError(f"unknown key {where}{unknown[0]}; there are {known}")
-    return hints
+    return {key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()}
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

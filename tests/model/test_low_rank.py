@@ -6,60 +6,40 @@ import dataclasses
 
 import pytest
 import torch
+from small_networks import SMALL, outputs, pictures, source
 
 from featherface.errors import ModelError
-from featherface.model import ModelConfig, build, count_parameters
+from featherface.model import count_parameters
 from featherface.model.low_rank import with_low_rank
 from featherface.model.transplant import transplant
 
-SMALL = ModelConfig(
-    name="small",
-    width=16,
-    neck_cells=1,
-    backbone_attention="none",
-    neck_attention="none",
-    context="plain",
-    shuffle="block",
-    backbone_widths=((4, 8, 8, 8, 16, 16), (16, 16), (16, 16)),
-)
-
-
-def pictures(count=4):
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(1, 3, 64, 64, generator=generator) * 40 for _ in range(count)]
-
-
-def source(rank=16, **changes):
-    """A network whose batch norms have seen something, its first level's wide convs of no higher rank than this."""
-    torch.manual_seed(0)
-    model = build(dataclasses.replace(SMALL, **changes))
-    for picture in pictures(6):
-        model.train()(picture)
-    if rank < 16:
-        project = torch.linalg.qr(torch.randn(16, rank))[0]
-        for block in (model.context[0].conv3, model.context[0].conv5_1):
-            block[0].weight.data = torch.einsum("oihw,ir,jr->ojhw", block[0].weight.data, project, project)
-    return model.eval()
-
-
-def outputs(model):
-    with torch.no_grad():
-        return torch.cat([part.flatten() for part in model(pictures(1)[0])])
+PLAIN = dataclasses.replace(SMALL, neck_cells=1, neck_attention="none", context="plain")
 
 
 def test_what_has_so_low_a_rank_stays_as_it_is():
-    model = source(rank=5)
-    smaller = with_low_rank(model, dataclasses.replace(SMALL, context_inputs=(5, 0, 0)), pictures())
+    model = source(PLAIN)
+    project = torch.linalg.qr(torch.randn(16, 5, generator=torch.Generator().manual_seed(2)))[0]
+    for block in (model.context[0].conv3, model.context[0].conv5_1):
+        block[0].weight.data = torch.einsum("oihw,ir,jr->ojhw", block[0].weight.data, project, project)
+    smaller = with_low_rank(model, dataclasses.replace(PLAIN, context_inputs=(5, 0, 0)), pictures())
     torch.testing.assert_close(outputs(smaller), outputs(model), rtol=1e-3, atol=1e-4)
     assert count_parameters(smaller) == count_parameters(model) - 9 * 12 * 11 + 16 * 5
 
 
+def test_what_batch_norm_silences_does_no_harm():
+    model = source(PLAIN)
+    with torch.no_grad():
+        model.context[0].conv3[1].weight[:3] = 0
+    smaller = with_low_rank(model, dataclasses.replace(PLAIN, context_inputs=(14, 0, 0)), pictures())
+    assert (outputs(smaller) - outputs(model)).norm() < 0.2 * outputs(model).norm()
+
+
 def test_more_channels_lose_less_and_the_factors_less_than_channels_left_out():
-    model = source()
+    model = source(PLAIN)
     wanted = outputs(model)
     losses = []
     for rank in (2, 6, 10, 14):
-        config = dataclasses.replace(SMALL, context_inputs=(rank, rank, rank))
+        config = dataclasses.replace(PLAIN, context_inputs=(rank, rank, rank))
         losses.append(float((outputs(with_low_rank(model, config, pictures())) - wanted).norm()))
     assert losses == sorted(losses, reverse=True), losses
     with torch.no_grad():
@@ -71,9 +51,9 @@ def test_more_channels_lose_less_and_the_factors_less_than_channels_left_out():
 
 def test_surgery_widens_first():
     """And what the new layout has no place for stays behind; fresh, the block on P3 says nothing yet."""
-    model = source(refine=True)
+    model = source(PLAIN, refine=True)
     config = dataclasses.replace(
-        SMALL, context_inputs=(12, 0, 0), context_widths=(16, 16, 24), refine=True, refine_p3=False
+        PLAIN, context_inputs=(12, 0, 0), context_widths=(16, 16, 24), refine=True, refine_p3=False
     )
     network = transplant(model, config, pictures())
     assert network.config == config
@@ -92,4 +72,4 @@ def test_surgery_widens_first():
 )
 def test_others_are_refused(before, after):
     with pytest.raises(ModelError, match="small cannot become small: context_inputs is"):
-        with_low_rank(source(**before), dataclasses.replace(SMALL, **after), pictures())
+        with_low_rank(source(PLAIN, **before), dataclasses.replace(PLAIN, **after), pictures())

@@ -6,40 +6,11 @@ import dataclasses
 
 import pytest
 import torch
+from small_networks import SMALL, outputs, pictures, source
 
 from featherface.errors import ModelError
 from featherface.model import ModelConfig, build
 from featherface.model.transplant import copy_matching, transplant
-
-SMALL = ModelConfig(
-    name="small",
-    width=16,
-    neck_cells=2,
-    backbone_attention="none",
-    neck_attention="cbam",
-    context="deformable",
-    shuffle="block",
-    backbone_widths=((4, 8, 8, 8, 16, 16), (16, 16), (16, 16)),
-)
-
-
-def pictures(count=4):
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(1, 3, 64, 64, generator=generator) * 40 for _ in range(count)]
-
-
-def source(**changes):
-    """A network whose batch norms have seen something, so that nothing is trivially zero."""
-    torch.manual_seed(0)
-    model = build(dataclasses.replace(SMALL, **changes))
-    for picture in pictures(6):
-        model.train()(picture)
-    return model.eval()
-
-
-def outputs(model):
-    with torch.no_grad():
-        return torch.cat([part.flatten() for part in model(pictures(1)[0])])
 
 
 def test_the_same_layout_is_a_copy():

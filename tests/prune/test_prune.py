@@ -139,6 +139,16 @@ def test_unshuffling_undoes_shuffling(half):
             "cannot keep 128",
             id="a wider layout",
         ),
+        pytest.param(
+            lambda m: doomed(m, dataclasses.replace(m.config, context_inputs=(32, 0, 0))),
+            "is not v2 with fewer channels",
+            id="a layer more",
+        ),
+        pytest.param(
+            lambda m: doomed(m, dataclasses.replace(m.config, backbone_widths=((64,) * 6, (128,), (256,)))),
+            "is not v2 with fewer channels",
+            id="layers less",
+        ),
         pytest.param(lambda m: doomed(build(preset("v1")), preset("v1")), "can be pruned", id="deformable"),
     ],
 )

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from featherface.errors import ModelError
 from featherface.model.config import ModelConfig
 from featherface.model.fold import affine_of
 from featherface.model.heads import SSH
 from featherface.model.network import FeatherFace, build
+from featherface.model.observe import mean_of
 
 _RIDGE = 1e-6
 
@@ -33,7 +34,7 @@ def with_low_rank(source: FeatherFace, config: ModelConfig, pictures: Sequence[T
     levels = zip(
         source.context, model.context, source.config.context_inputs, config.context_inputs, strict=True
     )
-    moments = _second_moments(source, pictures)
+    moments = mean_of(source, source.context, pictures, _second_moment)
     for (theirs, ours, before, after), moment in zip(levels, moments, strict=True):
         assert isinstance(theirs, SSH) and isinstance(ours, SSH)
         if before == after:
@@ -48,30 +49,18 @@ def with_low_rank(source: FeatherFace, config: ModelConfig, pictures: Sequence[T
     return model
 
 
-def _second_moments(model: FeatherFace, pictures: Sequence[Tensor]) -> list[Tensor]:
-    """Of each level's map before its context module: (C, C), the mean over all places."""
-    sums: list[list[Tensor]] = [[] for _ in model.context]
-    handles = []
-    for module, found in zip(model.context, sums, strict=True):
-
-        def add(_: nn.Module, inputs: tuple[Tensor], found: list[Tensor] = found) -> None:
-            places = inputs[0].transpose(0, 1).flatten(1).double()
-            found.append(places @ places.T / places.shape[1])
-
-        handles.append(module.register_forward_pre_hook(add))
-    with torch.no_grad():
-        for picture in pictures:
-            model(picture)
-    for handle in handles:
-        handle.remove()
-    return [torch.stack(found).mean(0) for found in sums]
+def _second_moment(x: Tensor, _: Tensor) -> Tensor:
+    """(C, C): the products of all pairs of channels, meaned over the places of a map (B, C, H, W)."""
+    places = x.transpose(0, 1).flatten(1).double()
+    return places @ places.T / places.shape[1]
 
 
 def _factorise(theirs: SSH, ours: SSH, moment: Tensor) -> None:
     ours.load_state_dict({**ours.state_dict(), **_small_ones(theirs)})
     wide = [(getattr(theirs, name), getattr(ours, name)) for name in ("conv3", "conv5_1")]
-    # Each output counts by its size after batch norm.
+    # Each output counts by its size after batch norm; what that makes zero, as masks do, may be of any size.
     scales = torch.cat([affine_of(block[1])[0] for block, _ in wide]).double().view(-1, 1, 1, 1)
+    scales = scales.where(scales != 0, 1.0)
     weights = torch.cat([block[0].weight for block, _ in wide]).detach().double() * scales
     outputs, inputs = weights.shape[:2]
     values, vectors = torch.linalg.eigh(moment)

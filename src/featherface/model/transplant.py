@@ -24,6 +24,7 @@ from featherface.model.config import ModelConfig
 from featherface.model.layers import DeformableConv2d
 from featherface.model.low_rank import with_low_rank
 from featherface.model.network import FeatherFace, build
+from featherface.model.observe import mean_of
 from featherface.model.widen import WIDTHS, check_widening, is_wider, widen
 
 # Convs of SSH by depth: those of one depth see inputs that are already final.
@@ -73,20 +74,11 @@ def mean_gates(
     model: FeatherFace, attentions: Sequence[nn.Module], pictures: Sequence[Tensor]
 ) -> list[Tensor]:
     """Of each attention, how much of its map (B, C, H, W) it lets through on average, channel by channel: (C,)."""
-    shares: list[list[Tensor]] = [[] for _ in attentions]
-    handles = []
-    for attention, share in zip(attentions, shares, strict=True):
 
-        def add(_: nn.Module, inputs: tuple[Tensor], output: Tensor, share: list[Tensor] = share) -> None:
-            share.append(output.abs().sum((0, 2, 3)) / inputs[0].abs().sum((0, 2, 3)).clamp(min=1e-6))
+    def share(x: Tensor, gated: Tensor) -> Tensor:
+        return gated.abs().sum((0, 2, 3)) / x.abs().sum((0, 2, 3)).clamp(min=1e-6)
 
-        handles.append(attention.register_forward_hook(add))
-    with torch.no_grad():
-        for picture in pictures:
-            model(picture)
-    for handle in handles:
-        handle.remove()
-    return [torch.stack(share).mean(0) for share in shares]
+    return mean_of(model, attentions, pictures, share)
 
 
 def _start_at_mean_gates(source: FeatherFace, student: FeatherFace, pictures: Sequence[Tensor]) -> None:

@@ -101,7 +101,9 @@ def _makers(traced: Traced, layer: str, gone: list[int]) -> Iterator[tuple[str, 
 
 def _losses(config: ModelConfig, target: ModelConfig) -> Iterator[tuple[str, int]]:
     before, after = list(widths(config)), list(widths(target))
-    if dataclasses.replace(target, **{field: getattr(config, field) for field in _WIDTHS}) != config:
+    same_layers = [width.layer for width in before] == [width.layer for width in after]
+    as_before = dataclasses.replace(target, **{field: getattr(config, field) for field in _WIDTHS})
+    if as_before != config or not same_layers:
         raise ConfigError(f"model {target.name}: is not {config.name} with fewer channels")
     for old, new in zip(before, after, strict=True):
         if new.channels > old.channels:

@@ -169,10 +169,8 @@ def _places(network: FeatherFace) -> list[tuple[nn.Module, list[nn.Module]]]:
     cell = "neck.cells.0.project"
     readers = [[f"{cell}.p3.0"], *([f"{cell}.{p}.0", f"{cell}.{p}_again.0"] for p in ("p4", "p5"))]
     readers += [
-        [f"context.{level}.reduce"]
-        if isinstance(network.get_submodule(f"context.{level}.reduce"), nn.Conv2d)
-        else [f"context.{level}.conv3.0", f"context.{level}.conv5_1.0"]
-        for level in range(3)
+        [f"context.{level}.reduce"] if inputs else [f"context.{level}.conv3.0", f"context.{level}.conv5_1.0"]
+        for level, inputs in enumerate(network.config.context_inputs)
     ]
     attentions = [*network.backbone_attention, *network.neck_attention]
     return [
