@@ -134,7 +134,7 @@ def test_a_fresh_deformable_conv_samples_its_own_cells():
     [
         pytest.param({"width": 6}, "width", id="not a multiple of 4"),
         pytest.param({"neck_cells": 0}, "neck_cells", id="no neck"),
-        pytest.param({"context_inputs": (64, 0, 0)}, "context_inputs", id="no fewer inputs than there are"),
+        pytest.param({"context_inputs": (68, 0, 0)}, "context_inputs", id="more inputs than there are"),
         pytest.param({"strides": (8, 16)}, "levels", id="two levels"),
         pytest.param({"prior_sizes": ((16,), (64, 128), (256, 512))}, "prior sizes", id="uneven"),
     ],
@@ -152,7 +152,8 @@ def test_unknown_presets_name_the_known():
 def test_surgery_starts_refinements_at_zero_and_copies_what_fits():
     torch.manual_seed(0)
     source = build(LAYOUTS["published_v1_cbam"]).eval()
-    student = transplant(source, preset("v2"), [torch.randn(1, 3, 64, 64) * 50])
+    config = dataclasses.replace(source.config, neck_attention="coordinate", context="plain", refine=True)
+    student = transplant(source, config, [torch.randn(1, 3, 64, 64) * 50])
     assert torch.equal(student.backbone.stage1[0][0].weight, source.backbone.stage1[0][0].weight)
     assert student.refine_p3.pointwise[1].weight.abs().max() == 0
 
@@ -160,9 +161,9 @@ def test_surgery_starts_refinements_at_zero_and_copies_what_fits():
 def test_a_plain_conv_takes_the_place_of_a_deformable_one_without_offsets():
     torch.manual_seed(0)
     source = build(LAYOUTS["published_v1_cbam"]).eval()
-    same_attention = dataclasses.replace(preset("v2"), neck_attention="cbam")
+    plain = dataclasses.replace(source.config, context="plain")
     pictures = [torch.randn(1, 3, 64, 64) * 50 for _ in range(3)]
-    student = transplant(source, same_attention, pictures)
+    student = transplant(source, plain, pictures)
     with torch.no_grad():
         expected, found = source.features(pictures[0]), student.features(pictures[0])
     for theirs, ours in zip(expected, found, strict=True):

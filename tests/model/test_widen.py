@@ -169,7 +169,7 @@ def test_transplants_widen_what_surgery_has_made():
 
 
 def test_a_recipe_starts_v2_from_half_of_it(tmp_path):
-    halves = ((8, 16, 32, 32, 32, 32), (64, 64, 64, 64, 64, 64), (128, 128))
+    halves = ((8, 16, 32, 32, 32, 32), (64, 64, 64, 64, 64, 64), (152, 128))
     source = used(dataclasses.replace(preset("v2"), name="half", width=32, backbone_widths=halves))
     save_weights(source, tmp_path / "half.safetensors")
     wide = starting_point(str(tmp_path / "half.safetensors"), "v2", list)

@@ -12,7 +12,11 @@ from featherface.model import build, preset
 
 @pytest.fixture(scope="session")
 def model():
-    return disordered(preset("v2"))
+    """V2 with every kind of block that there is."""
+    widths = (*preset("v2").backbone_widths[:2], (256, 256))
+    return disordered(
+        dataclasses.replace(preset("v2"), refine_p3=True, context_inputs=(0, 0, 0), backbone_widths=widths)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -40,9 +40,15 @@ def test_the_pruned_network_computes_what_the_masked_one_does(model, rates):
     check_pruned(model, rates)
 
 
-def test_inputs_of_context_modules_go_with_them(with_fewer_inputs):
-    layout = check_pruned(with_fewer_inputs, Rates(context_p3=0.5, neck=0.25, context_p5=0.5))
-    assert layout.context_inputs == (16, 0, 8)
+@pytest.mark.parametrize(
+    ("rates", "left"),
+    [
+        pytest.param(Rates(context_p3=0.5, neck=0.25, context_p5=0.5), (16, 0, 8), id="with them"),
+        pytest.param(Rates(context_p3=0.25, neck=0.75), (8, 0, 8), id="with the neck, which gives them"),
+    ],
+)
+def test_inputs_of_context_modules_go(with_fewer_inputs, rates, left):
+    assert check_pruned(with_fewer_inputs, rates).context_inputs == left
 
 
 def check_pruned(model, rates):

@@ -144,8 +144,8 @@ def test_a_folder_that_another_process_works_in_is_left_alone(folder, tmp_path, 
 
 def test_soft_pruning_comes_before_the_removal(softly):
     place = softly / "small"
-    assert load_weights(place / "last.safetensors").config.backbone_widths[2] == (256, 256)
-    assert load_weights(place / "pruned.safetensors").config.backbone_widths[2] == (128, 128)
+    assert load_weights(place / "last.safetensors").config.backbone_widths[2] == (304, 256)
+    assert load_weights(place / "pruned.safetensors").config.backbone_widths[2] == (152, 128)
 
 
 def test_what_the_last_step_zeroed_is_what_goes(softly):
@@ -153,8 +153,8 @@ def test_what_the_last_step_zeroed_is_what_goes(softly):
     place = softly / "small"
     gone = json.loads((place / "soft.json").read_text())["chosen"]
     live = torch.load(place / "checkpoint.pt", weights_only=True)["model"]
-    for layer in ("backbone.stage3.0.1.0", "backbone.stage3.1.1.0"):
-        assert len(gone[layer]) == 128 and float(live[f"{layer}.weight"][gone[layer]].abs().max()) == 0
+    for layer, half in (("backbone.stage3.0.1.0", 152), ("backbone.stage3.1.1.0", 128)):
+        assert len(gone[layer]) == half and float(live[f"{layer}.weight"][gone[layer]].abs().max()) == 0
     assert_pruned_is_masked(place, gone)
 
 
@@ -252,8 +252,8 @@ def test_the_shipped_recipe_prunes_to_where_its_training_began(clone, data):
     began = load_weights(ROOT / "configs" / "starts" / "nano_b_stage1.safetensors")
     assert replace(smaller.config, name=began.config.name) == began.config
     assert count_parameters(smaller) == 161_988
-    assert is_wider(preset("nano_b"), smaller.config), "the preset was widened later, at stride 32"
-    assert not is_wider(smaller.config, preset("nano_b")), "and is narrower nowhere"
+    assert is_wider(preset("nano_b"), smaller.config), "the preset was widened later, at stride 32,"
+    assert not is_wider(smaller.config, preset("nano_b")), "and is narrower nowhere but in what SSH reads"
     assert [path.name for path in (clone / "runs" / "nano_b").iterdir()] == ["pruned.safetensors"]
 
 

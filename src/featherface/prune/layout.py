@@ -28,7 +28,8 @@ class Rates:
     neck: float = 0.0
     """BiFPN and the attention after it, one width for all levels."""
     context_p3: float = 0.0
-    """SSH, shuffle and head inputs at stride 8."""
+    """SSH, shuffle and head inputs at stride 8. What a 1x1 conv leaves for SSH goes by the neck's rate where that is
+    higher."""
     context_p4: float = 0.0
     """The same at stride 16."""
     context_p5: float = 0.0
@@ -83,7 +84,8 @@ def pruned_layout(config: ModelConfig, rates: Rates, name: str, multiple: int = 
             left(p5, rates.context_p5, "context_p5"),
         ),
         "context_inputs": tuple(
-            left(inputs, rate, f"context_p{level}") if inputs else 0
+            # never more than what they are made from
+            left(inputs, *max((rate, f"context_p{level}"), (rates.neck, "neck"))) if inputs else 0
             for level, inputs, rate in zip((3, 4, 5), config.context_inputs, contexts, strict=True)
         ),
     }
