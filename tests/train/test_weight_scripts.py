@@ -1,0 +1,85 @@
+"""The scripts that make starts and means of weights, as docs/training.md calls them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from featherface.model import build, preset
+from featherface.model.fold import folded
+from featherface.model.weights import load_weights, save_weights
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def run(script, *arguments):
+    return subprocess.run(
+        [sys.executable, SCRIPTS / script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another network of the recipe's layout."""
+    torch.manual_seed(5)
+    network = build(preset("nano_b")).eval()
+    save_weights(network, tmp_path / "other.safetensors")
+    return network
+
+
+@pytest.mark.long
+def test_a_start_is_what_the_training_begins_from_and_takes_modules_of_another(tiny_set, tmp_path, other):
+    save = tmp_path / "new" / "start.safetensors"
+    init = f'init="{tmp_path / "other.safetensors"}"'
+    grafted = ["--set", "init=random", "--take", "context.0,heads.2", "--of", tmp_path / "other.safetensors"]
+    for more, same in (
+        (["--set", init], ("context.0", "heads.2", "neck")),
+        (grafted, ("context.0", "heads.2")),
+    ):
+        done = run("start_weights.py", tiny_set / "tiny.toml", *more, "--save", save)
+        assert done.returncode == 0, done.stderr
+        start = load_weights(save)
+        for name in ("context.0", "heads.2", "neck"):
+            pairs = zip(
+                start.get_submodule(name).parameters(), other.get_submodule(name).parameters(), strict=True
+            )
+            assert all(torch.equal(a, b) for a, b in pairs) == (name in same), name
+
+
+@pytest.mark.long
+def test_a_mean_lies_between_and_keeps_what_it_is_told_to(tmp_path, other):
+    third = build(preset("nano_b")).eval()
+    save_weights(third, tmp_path / "third.safetensors")
+    stages = [f"{tmp_path / 'other.safetensors'}:1", f"{tmp_path / 'third.safetensors'}:3"]
+    done = run("average_weights.py", *stages, "--keep", "heads.1", "--save", tmp_path / "mean.safetensors")
+    assert done.returncode == 0, done.stderr
+    mean, one, two = (
+        folded(n).state_dict() for n in (load_weights(tmp_path / "mean.safetensors"), other, third)
+    )
+    for name, value in mean.items():
+        share = 1 if name.startswith("heads.1.") else 0.25
+        torch.testing.assert_close(value, one[name] * share + two[name] * (1 - share), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        pytest.param(
+            ["start_weights.py", "r.toml", "--take", "neck", "--save", "x"], "go together", id="of whom?"
+        ),
+        pytest.param(
+            ["average_weights.py", "w.safetensors", "--save", "x"], "its share is missing", id="no share"
+        ),
+    ],
+)
+def test_what_is_missing_is_said(command, says):
+    done = run(*command)
+    assert done.returncode == 2 and says in done.stderr
