@@ -128,10 +128,22 @@ def test_the_shipped_onnx_takes_any_multiple_of_32(shape):
         pytest.param([-1.0, 1.0, 0.5], "a map that is switched off cannot carry a factor", id="one is zero"),
     ],
 )
-@pytest.mark.parametrize("name", ["v2", "nano_b"])
-def test_the_deployed_arrangement_computes_the_same(name, weights, reason):
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        pytest.param("v2", {}, id="v2"),
+        pytest.param("nano_b", {}, id="nano_b"),
+        pytest.param("v2", {"refine_p3": True}, id="a block on P3, part of which goes into the head"),
+        pytest.param(
+            "nano_b",
+            {"backbone_widths": ((8, 16, 32, 32, 64, 62), (64, 61), (96, 50))},
+            id="gated maps of channels that cannot be quartered",
+        ),
+    ],
+)
+def test_the_deployed_arrangement_computes_the_same(name, changes, weights, reason):
     torch.manual_seed(0)
-    model = build(preset(name)).eval()
+    model = build(dataclasses.replace(preset(name), **changes)).eval()
     for key, parameter in model.named_parameters():
         if key.endswith("_weights"):
             parameter.data = torch.tensor(weights[: len(parameter)])
