@@ -26,8 +26,10 @@ from torch.optim import AdamW
 
 from featherface.benchmark.run import machine
 from featherface.export.onnx import export_onnx
-from featherface.model import FeatherFace, build, preset
+from featherface.model import FeatherFace, ModelConfig, build, preset
 from featherface.model.fold import folded
+from featherface.model.weights import load_weights
+from featherface.recipe import with_changes
 from featherface.train.config import DistillConfig, TrainConfig, load_config
 from featherface.train.data import CropDataset, load_negatives, load_pictures
 from featherface.train.depthwise import quicken
@@ -75,6 +77,15 @@ def show(title: str, rows: Figures) -> None:
         print(f"  {name:42} {row['median']:8.1f}   {spread:13} {first / row['median']:6.2f}", flush=True)
 
 
+def layout(config: TrainConfig) -> ModelConfig:
+    """The layout that the recipe trains; V2's where that is one of weights that another stage has yet to make."""
+    if config.model == "init" and Path(config.init).is_file():
+        base = load_weights(config.init).config
+    else:
+        base = preset("v2" if config.model == "init" else config.model)
+    return with_changes(base, config.layout, "layout.")
+
+
 class Bench:
     """A recipe's pictures, network and teachers, and how long to look at each."""
 
@@ -84,7 +95,7 @@ class Bench:
         self.kept = CropDataset(pictures, negatives, config.data, config.seed)
         self.decoded = CropDataset(pictures, negatives, replace(config.data, cache_gb=0.0), config.seed)
         self.kept.cache.prepare([p.path for p in [*pictures, *negatives]], lambda: None)
-        self.network = build(preset("v2" if config.model == "init" else config.model))
+        self.network = build(layout(config))
 
     @property
     def images(self) -> int:

@@ -38,8 +38,11 @@ def main() -> None:
     network = starting_point(recipe.init, recipe.model, lambda: normalised_crops(dataset), recipe.layout)
     if arguments.take:
         other = load_weights(arguments.of)
-        for name in arguments.take.split(","):
-            network.get_submodule(name).load_state_dict(other.get_submodule(name).state_dict())
+        for name in filter(None, arguments.take.split(",")):
+            try:
+                network.get_submodule(name).load_state_dict(other.get_submodule(name).state_dict())
+            except (AttributeError, RuntimeError) as error:
+                parser.error(f"--take {name}: {error}")
     arguments.save.parent.mkdir(parents=True, exist_ok=True)
     save_weights(network, arguments.save)
 

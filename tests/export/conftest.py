@@ -43,8 +43,8 @@ def without_faces(config):
 
 @pytest.fixture(scope="session")
 def plain():
-    """Everything V2 has, with few channels."""
-    return small()
+    """Everything V2 has or had, with few channels."""
+    return small(refine=True, context_inputs=(8, 0, 0))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,8 @@ from featherface.model import build, preset  # noqa: E402
 def _network(name):
     """Fresh weights, the first stage's channels of very different size: what int8 suffers from."""
     torch.manual_seed(0)
-    network = build(preset(name)).eval()
+    config = replace(preset("v2"), refine_p3=True) if name == "refined" else preset(name)
+    network = build(config).eval()
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
@@ -36,6 +39,7 @@ def images():
     [
         pytest.param("v2", "refinements read a map beside the next block", id="v2"),
         pytest.param("nano_b", "every layer has a width of its own", id="nano_b"),
+        pytest.param("refined", "P3's block reads what the head reads", id="V2 of before"),
     ],
 )
 def test_it_computes_the_same(name, reason, images):

@@ -170,10 +170,11 @@ def test_transplants_widen_what_surgery_has_made():
 
 def test_a_recipe_starts_v2_from_half_of_it(tmp_path):
     halves = ((8, 16, 32, 32, 32, 32), (64, 64, 64, 64, 64, 64), (152, 128))
-    source = used(dataclasses.replace(preset("v2"), name="half", width=32, backbone_widths=halves))
+    whole = {"context_inputs": (0, 0, 0)}  # fewer of them are not made more by widening
+    source = used(dataclasses.replace(preset("v2"), name="half", width=32, backbone_widths=halves, **whole))
     save_weights(source, tmp_path / "half.safetensors")
-    wide = starting_point(str(tmp_path / "half.safetensors"), "v2", list)
-    assert wide.config == preset("v2")
+    wide = starting_point(str(tmp_path / "half.safetensors"), "v2", list, {"context_inputs": [0, 0, 0]})
+    assert wide.config == dataclasses.replace(preset("v2"), **whole)
     with torch.no_grad():
         largest = max(float(output.abs().max()) for output in source(pictures(1, 96)))
     assert difference(source, wide, pictures(1, 96)) < 1e-5 * largest

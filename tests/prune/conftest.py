@@ -21,7 +21,7 @@ def model():
 
 @pytest.fixture(scope="session")
 def with_fewer_inputs():
-    return disordered(dataclasses.replace(preset("v2"), context_inputs=(32, 0, 16)))
+    return disordered(dataclasses.replace(preset("v2"), refine_p3=True, context_inputs=(32, 0, 16)))
 
 
 def disordered(config):

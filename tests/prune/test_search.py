@@ -301,7 +301,7 @@ def test_a_recipe_without_a_search_gets_one_within_its_rates(rates, parts, highe
 def test_the_default_search_takes_nothing_whole_from_what_ships(name):
     search = SearchConfig()
     layout = pruned_layout(preset(name), Rates(**dict.fromkeys(search.parts, search.highest)), "small")
-    assert min(layout.width, *layout.level_widths) >= 8
+    assert min(layout.width, *layout.level_widths, *filter(None, layout.context_inputs)) >= 8
 
 
 SHIPPED = ["nano_b", "nano_b_half", "nano_b_search"]

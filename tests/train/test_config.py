@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from featherface.errors import ConfigError
-from featherface.model import preset
+from featherface.model import ModelConfig, preset
+from featherface.model.weights import load_weights
+from featherface.recipe import with_changes
 from featherface.train.config import TrainConfig, load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -31,6 +33,30 @@ def test_every_shipped_recipe_parses(path):
     assert config.data.sources or config.name == "finetune", "whose pictures are the reader's own"
     assert config.model == "init" or preset(config.model)
     assert config.name == path.stem, "a run's folder is named as its recipe"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "before", "after"),
+    [
+        pytest.param("v2_stage1", preset("v2"), "v2_stage6", id="V2's first stages have the layout of then"),
+        pytest.param("v2_stage13", "v2_stage11_mean", "v2_stage13_mean", id="V2's thirteenth"),
+        pytest.param("v2_stage15", "v2_stage11_mean", preset("v2"), id="V2's last, the preset's"),
+        pytest.param(
+            "nano_b_stage9", "nano_b_stage8_mean", preset("nano_b"), id="Nano-B's last, the preset's"
+        ),
+        pytest.param(
+            "nano_b_width", preset("nano_b"), "nano_b_stage1", id="Nano-B's layout afresh, as pruned"
+        ),
+    ],
+)
+def test_layouts_of_recipes_lead_from_one_to_the_next(recipe, before, after):
+    before, after = (c if isinstance(c, ModelConfig) else weights_layout(c) for c in (before, after))
+    changed = with_changes(before, load_config(CONFIGS / f"{recipe}.toml").layout, "layout.")
+    assert replace(changed, name=after.name) == after
+
+
+def weights_layout(name):
+    return load_weights(CONFIGS / "starts" / f"{name}.safetensors").config
 
 
 def test_the_reference_recipe_is_the_published_one():

@@ -10,6 +10,7 @@ import torch
 from featherface.errors import ConfigError
 from featherface.model import build, preset
 from featherface.model.weights import save_weights
+from featherface.train.parameters import check_trainable
 from featherface.train.start import check_start, starting_point
 from featherface.train.teacher import normalise
 
@@ -61,6 +62,13 @@ def test_a_recipe_may_change_the_layout(tmp_path, model):
     assert changed.config.context_inputs == (16, 0, 0) and changed.config.backbone_widths[2] == (224, 160)
     assert changed.refine_p3 is None and changed.config.neck_cells == 3
     torch.testing.assert_close(changed.backbone.stage1[0][0].weight, network.backbone.stage1[0][0].weight)
+
+
+def test_what_learns_may_be_what_the_layout_adds(tiny):
+    learning = dataclasses.replace(tiny, trainable=("refine_p3",))
+    check_trainable(dataclasses.replace(learning, layout={"refine_p3": True}))
+    with pytest.raises(ConfigError, match="no module 'refine_p3'"):
+        check_trainable(learning)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,22 @@ def test_a_start_is_what_the_training_begins_from_and_takes_modules_of_another(t
 
 
 @pytest.mark.long
+def test_a_start_of_another_layout_has_its_surgery_behind_it(tiny_set, tmp_path):
+    before = dataclasses.replace(preset("nano_b"), context_inputs=(0, 0, 0), refine_p3=True)
+    save_weights(network := build(before).eval(), tmp_path / "before.safetensors")
+    init, save = f'init="{tmp_path / "before.safetensors"}"', tmp_path / "start.safetensors"
+    done = run("start_weights.py", tiny_set / "tiny.toml", "--set", init, "--save", save)
+    assert done.returncode == 0, done.stderr
+    start = load_weights(save)
+    assert start.config == preset("nano_b")
+    wide, narrow = (n.get_submodule("context.0.conv3.0").weight for n in (network, start))
+    through = torch.einsum(
+        "orhw,ri->oihw", narrow, start.get_submodule("context.0.reduce").weight[:, :, 0, 0]
+    )
+    assert torch.nn.functional.cosine_similarity(through.flatten(), wide.flatten(), dim=0) > 0.5
+
+
+@pytest.mark.long
 def test_a_mean_lies_between_and_keeps_what_it_is_told_to(tmp_path, other):
     third = build(preset("nano_b")).eval()
     save_weights(third, tmp_path / "third.safetensors")
@@ -73,6 +90,22 @@ def test_a_mean_lies_between_and_keeps_what_it_is_told_to(tmp_path, other):
     ("command", "says"),
     [
         pytest.param(
+            [
+                "start_weights.py",
+                "{tiny}",
+                "--set",
+                "init=random",
+                "--take",
+                "necks",
+                "--of",
+                "{other}",
+                "--save",
+                "x",
+            ],
+            "--take necks",
+            id="no such module",
+        ),
+        pytest.param(
             ["start_weights.py", "r.toml", "--take", "neck", "--save", "x"], "go together", id="of whom?"
         ),
         pytest.param(
@@ -80,6 +113,7 @@ def test_a_mean_lies_between_and_keeps_what_it_is_told_to(tmp_path, other):
         ),
     ],
 )
-def test_what_is_missing_is_said(command, says):
-    done = run(*command)
+def test_what_is_missing_is_said(command, says, tiny_set, tmp_path, other):
+    places = {"tiny": tiny_set / "tiny.toml", "other": tmp_path / "other.safetensors"}
+    done = run(*(word.format(**places) for word in command))
     assert done.returncode == 2 and says in done.stderr
