@@ -32,6 +32,8 @@ class Finding:
         ([300, 100, 380, 200], 0.35, True, "elsewhere, with a score from which it would have been hidden"),
         ([80, 80, 260, 260], 0.35, False, "a hidden face and its surroundings, of a low score"),
         ([80, 80, 260, 260], 0.6, True, "the same of a high one"),
+        ([100, 100, 280, 200], 0.55, False, "hidden for the most part, of a score hardly over low"),
+        ([100, 100, 320, 200], 0.55, True, "more seen than hidden, of such a score"),
     ],
 )
 def test_what_counts_as_visible(box, score, visible, why):

@@ -22,7 +22,7 @@ def _network(name):
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
-                module.weight.copy_(10 ** torch.empty_like(module.weight).uniform_(-1, 1))
+                module.weight.copy_(10 ** torch.empty_like(module.weight).uniform_(-0.8, 0.8))
                 module.bias.uniform_(-0.5, 0.5)
     return network
 

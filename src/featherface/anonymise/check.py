@@ -13,9 +13,10 @@ from featherface.images import Image
 
 SCALE = 0.75
 # How much of a finding must be hidden: with less, half of a face may stick out. What is left of a hidden face may
-# look, with what is around it, like a larger one of a low score: such a finding need only touch what is hidden.
-_COVERED, _TOUCHED = 0.8, 0.01
-_CONFIDENT = 0.5
+# look, with what is around it, like a larger one of a low score: such a finding need only touch what is hidden, and one
+# hardly over that be hidden for the most part.
+_COVERED, _MOSTLY, _TOUCHED = 0.8, 0.5, 0.01
+_CONFIDENT, _DOUBTFUL = 0.6, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +34,12 @@ def check(detector: Detector, picture: Image, hidden: NDArray[np.float32], scale
 
     `scale`: of the picture, another than the one at which they were found. Findings count from the detector's own
     threshold, the one from which faces are hidden. One is covered when a hidden region holds at least four fifths
-    of it; one of a score under a half, when it touches a hidden region.
+    of it; one of a score under 0.6, when half of it is hidden, and under a half, when it touches a hidden region.
     """
     height, width = picture.shape[:2]
     found = detector.detect(picture, long_side=max(1, round(scale * max(width, height))))
-    needed = np.where(found.scores < _CONFIDENT, _TOUCHED, _COVERED)
+    unsure, doubtful = found.scores < _CONFIDENT, found.scores < _DOUBTFUL
+    needed = np.where(doubtful, _TOUCHED, np.where(unsure, _MOSTLY, _COVERED))
     covered = held_share(found.boxes, hidden) >= needed
     return Check(found.filter(~covered), found.filter(covered))
 
