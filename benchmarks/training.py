@@ -29,12 +29,12 @@ from featherface.export.onnx import export_onnx
 from featherface.model import FeatherFace, ModelConfig, build, preset
 from featherface.model.fold import folded
 from featherface.model.weights import load_weights
-from featherface.recipe import with_changes
 from featherface.train.config import DistillConfig, TrainConfig, load_config
 from featherface.train.data import CropDataset, load_negatives, load_pictures
 from featherface.train.depthwise import quicken
 from featherface.train.distill import Teacher
 from featherface.train.loading import Batch, collate, load_batches
+from featherface.train.start import with_layout
 from featherface.train.task import TrainTask
 from featherface.train.teacher import make_teacher
 
@@ -83,7 +83,7 @@ def layout(config: TrainConfig) -> ModelConfig:
         base = load_weights(config.init).config
     else:
         base = preset("v2" if config.model == "init" else config.model)
-    return with_changes(base, config.layout, "layout.")
+    return with_layout(base, config.layout)
 
 
 class Bench:

@@ -15,8 +15,7 @@ import torch
 from featherface.model.weights import load_weights, save_weights
 from featherface.train.config import load_config
 from featherface.train.data import CropDataset
-from featherface.train.stage import normalised_crops
-from featherface.train.start import starting_point
+from featherface.train.stage import start_of
 
 
 def main() -> None:
@@ -34,8 +33,7 @@ def main() -> None:
         parser.error("--take and --of go together")
     recipe = load_config(arguments.recipe, arguments.set)
     torch.manual_seed(recipe.seed)
-    dataset = CropDataset.of(recipe.data, recipe.seed)
-    network = starting_point(recipe.init, recipe.model, lambda: normalised_crops(dataset), recipe.layout)
+    network = start_of(recipe, CropDataset.of(recipe.data, recipe.seed))
     if arguments.take:
         other = load_weights(arguments.of)
         for name in filter(None, arguments.take.split(",")):

@@ -22,7 +22,7 @@ def _network(name):
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
-                module.weight.copy_(10 ** torch.empty_like(module.weight).uniform_(-0.8, 0.8))
+                module.weight.copy_(10 ** torch.empty_like(module.weight).uniform_(-1, 1))
                 module.bias.uniform_(-0.5, 0.5)
     return network
 
@@ -70,5 +70,7 @@ def test_maps_that_a_depthwise_conv_reads_become_even(images):
 
     from featherface.model.fold import folded
 
-    assert spread(folded(network)) > 5
-    assert spread(equalised(network, images)) == pytest.approx(1, abs=1e-3)
+    before = spread(folded(network))
+    assert before > 5
+    # No channel is divided by less than a 256th of what the largest is.
+    assert spread(equalised(network, images)) == pytest.approx(max(1, before / 256), abs=1e-3)

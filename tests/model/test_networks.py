@@ -158,6 +158,15 @@ def test_surgery_starts_refinements_at_zero_and_copies_what_fits():
     assert student.refine_p3.pointwise[1].weight.abs().max() == 0
 
 
+def test_surgery_leads_from_the_published_weights_to_v2():
+    """As a recipe of `model = "v2"` begins: fitted, widened at stride 32, stride 8 of low rank."""
+    torch.manual_seed(0)
+    source = build(LAYOUTS["published_v1_cbam"]).eval()
+    student = transplant(source, preset("v2"), [torch.randn(1, 3, 64, 64) * 50])
+    assert student.config == preset("v2")
+    assert all(part.isfinite().all() for part in run(student))
+
+
 def test_a_plain_conv_takes_the_place_of_a_deformable_one_without_offsets():
     torch.manual_seed(0)
     source = build(LAYOUTS["published_v1_cbam"]).eval()

@@ -10,8 +10,8 @@ import pytest
 from featherface.errors import ConfigError
 from featherface.model import ModelConfig, preset
 from featherface.model.weights import load_weights
-from featherface.recipe import with_changes
 from featherface.train.config import TrainConfig, load_config
+from featherface.train.start import with_layout
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 OF_OTHERS = {
@@ -51,7 +51,7 @@ def test_every_shipped_recipe_parses(path):
 )
 def test_layouts_of_recipes_lead_from_one_to_the_next(recipe, before, after):
     before, after = (c if isinstance(c, ModelConfig) else weights_layout(c) for c in (before, after))
-    changed = with_changes(before, load_config(CONFIGS / f"{recipe}.toml").layout, "layout.")
+    changed = with_layout(before, load_config(CONFIGS / f"{recipe}.toml").layout)
     assert replace(changed, name=after.name) == after
 
 

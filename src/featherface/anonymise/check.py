@@ -38,8 +38,8 @@ def check(detector: Detector, picture: Image, hidden: NDArray[np.float32], scale
     """
     height, width = picture.shape[:2]
     found = detector.detect(picture, long_side=max(1, round(scale * max(width, height))))
-    unsure, doubtful = found.scores < _CONFIDENT, found.scores < _DOUBTFUL
-    needed = np.where(doubtful, _TOUCHED, np.where(unsure, _MOSTLY, _COVERED))
+    unsure = [found.scores < _DOUBTFUL, found.scores < _CONFIDENT]
+    needed = np.select(unsure, [_TOUCHED, _MOSTLY], _COVERED)
     covered = held_share(found.boxes, hidden) >= needed
     return Check(found.filter(~covered), found.filter(covered))
 

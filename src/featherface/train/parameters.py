@@ -7,14 +7,14 @@ from torch import nn
 from featherface.errors import ConfigError
 from featherface.model import build, preset
 from featherface.model.network import FeatherFace
-from featherface.recipe import with_changes
 from featherface.train.config import TrainConfig
+from featherface.train.start import with_layout
 
 
 def check_trainable(config: TrainConfig) -> None:
     """ConfigError for a name that the layout has no module of; of a file's own layout only `freeze` can tell."""
     if config.trainable and config.model != "init":
-        network = build(with_changes(preset(config.model), config.layout, "layout."))
+        network = build(with_layout(preset(config.model), config.layout))
         for name in config.trainable:
             _module(network, name)
 

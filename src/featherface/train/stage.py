@@ -44,7 +44,7 @@ def run_stage(
     dataset = CropDataset.of(config.data, config.seed)
     report(f"{len(dataset.pictures)} pictures, {sum(len(p.labels) for p in dataset.pictures)} faces")
     teacher = make_teacher(config.distill, export, torch.get_num_threads()) if distilled else None
-    model = starting_point(config.init, config.model, lambda: normalised_crops(dataset), config.layout)
+    model = start_of(config, dataset)
     if teacher is not None:
         check_teaches(teacher, config.distill.teacher, model.config, config.data.crop_size)
     # Last, because it may take an hour.
@@ -57,6 +57,11 @@ def run_stage(
         return TrainTask(config, network, teacher, decided)
 
     return Trainer(config, model, dataset, make_task, validate, report, after_step).run(resume)
+
+
+def start_of(config: TrainConfig, dataset: CropDataset) -> FeatherFace:
+    """What a recipe's training begins from; surgery, where it needs some, looks at the first crops."""
+    return starting_point(config.init, config.model, lambda: normalised_crops(dataset), config.layout)
 
 
 def normalised_crops(dataset: CropDataset, count: int = _SURGERY_PICTURES) -> list[Tensor]:

@@ -27,7 +27,7 @@ def check_start(init: str, model: str, layout: Mapping[str, Any] | None = None) 
     Raises what `starting_point` would, as far as that can be told without reading files: ConfigError, ModelError.
     """
     if model != "init":
-        _changed(preset(model), layout)
+        with_layout(preset(model), layout)
     kind, _, file = init.partition(":")
     start = str(shipped_weights(init) or init)
     weights = Path(start).suffix == ".safetensors"
@@ -62,7 +62,7 @@ def starting_point(
     """
     init = check_start(init, model, layout)
     loaded = load_weights(init) if Path(init).suffix == ".safetensors" else None
-    config = _changed(loaded.config if loaded is not None and model == "init" else preset(model), layout)
+    config = with_layout(loaded.config if loaded is not None and model == "init" else preset(model), layout)
     kind, _, file = init.partition(":")
     if init == "random":
         return expecting_few_faces(build(config))
@@ -73,7 +73,8 @@ def starting_point(
     return transplant(published.load(file), config, pictures())
 
 
-def _changed(config: ModelConfig, layout: Mapping[str, Any] | None) -> ModelConfig:
+def with_layout(config: ModelConfig, layout: Mapping[str, Any] | None) -> ModelConfig:
+    """`config` with what a recipe's `[layout]` changes; ConfigError for what is no layout."""
     return with_changes(config, dict(layout or {}), "layout.")
 
 
