@@ -74,3 +74,33 @@ def test_maps_that_a_depthwise_conv_reads_become_even(images):
     assert before > 5
     # No channel is divided by less than a 256th of what the largest is.
     assert spread(equalised(network, images)) == pytest.approx(max(1, before / 256), abs=1e-3)
+
+
+def test_what_two_convs_read_is_evened_out_for_both(images):
+    """SSH's wide convs read one map of few channels: none of them may be lost beside the largest."""
+    network = _network("v2")
+    ssh = network.context[0]
+    with torch.no_grad():
+        ssh.reduce.weight.mul_(10 ** torch.empty(len(ssh.reduce.weight), 1, 1, 1).uniform_(-1, 1))
+
+    def noise(model):
+        """What rounding to steps of the largest channel's range puts on the outputs, up to a constant."""
+        seen = []
+        hook = model.context[0].reduce.register_forward_hook(
+            lambda *a: seen.append(a[2].abs().amax((0, 2, 3)))
+        )
+        with torch.no_grad():
+            for batch in images:
+                model(torch.from_numpy(batch).flip(1) - torch.tensor(BGR_MEAN).view(1, 3, 1, 1))
+        hook.remove()
+        step = torch.stack(seen).max()
+        return (step * torch.cat([c[0].weight.detach() for c in (ssh_.conv3, ssh_.conv5_1)]).norm()).item()
+
+    from featherface.model.fold import folded
+
+    before = folded(network)
+    ssh_ = before.context[0]
+    uneven = noise(before)
+    after = equalised(network, images)
+    ssh_ = after.context[0]
+    assert noise(after) < 0.75 * uneven

@@ -6,6 +6,7 @@ import importlib
 import re
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -96,7 +97,9 @@ def test_int8_of_a_deformable_network_is_refused(deformable, tmp_path, examples)
         export_model(deformable, "bent", tmp_path, options)
 
 
-def test_int8_leaves_the_named_layers_in_float(examples, tmp_path):
+@pytest.fixture
+def three_convs(tmp_path):
+    """A float file to quantize: a conv of the backbone, one of the neck, one of a head."""
     weights = np.random.default_rng(0).normal(0, 0.01, (3, 3, 3, 3)).astype(np.float32)
     nodes = [
         onnx.helper.make_node("Conv", ["images", "w0"], ["a"], name="backbone.stage1.0/0", pads=[1, 1, 1, 1]),
@@ -111,18 +114,44 @@ def test_int8_leaves_the_named_layers_in_float(examples, tmp_path):
     graph = onnx.helper.make_graph(
         nodes, "g", ends[:1], ends[1:], [onnx.numpy_helper.from_array(weights, f"w{i}") for i in range(3)]
     )
-    source, target = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    source = tmp_path / "float.onnx"
     opsets = [onnx.helper.make_opsetid("", 20)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10), source)
-    assert list(layer_of_nodes(graph).values()) == [
+    return source
+
+
+def test_int8_leaves_the_named_layers_in_float(three_convs, examples, tmp_path):
+    target = tmp_path / "int8.onnx"
+    assert list(layer_of_nodes(onnx.load(three_convs).graph).values()) == [
         "backbone.stage1.0", "backbone.stage1.0", "neck.one", "heads.0.conv"
     ]  # fmt: skip
     options = Options(find_format("onnx"), precision="int8", calibration=examples, calibration_images=2)
     for stays, expected in ((None, 1), (("heads",), 2), ((), 3)):
-        quantize(source, target, replace(options, float_layers=stays))
+        quantize(three_convs, target, replace(options, float_layers=stays))
         made = {value: node.op_type for node in onnx.load(target).graph.node for value in node.output}
         convs = [node for node in onnx.load(target).graph.node if node.op_type == "Conv"]
         assert sum(made.get(node.input[1]) == "DequantizeLinear" for node in convs) == expected
+
+
+def test_one_picture_does_not_make_the_steps_of_all_coarse(three_convs, tmp_path):
+    """The range of a map is the mean of what the pictures reach, not the most that any does."""
+
+    def step(*names):
+        folder = tmp_path / "-".join(names)
+        folder.mkdir()
+        for name in names:
+            contrast = {"faint": 4, "glaring": 127}[name]
+            rng = np.random.default_rng(0)
+            pixels = rng.integers(128 - contrast, 128 + contrast, (64, 64, 3)).astype(np.uint8)
+            cv2.imwrite(str(folder / f"{name}.png"), pixels)
+        options = Options(find_format("onnx"), precision="int8", calibration=folder, float_layers=())
+        quantize(three_convs, tmp_path / "int8.onnx", options)
+        tensors = onnx.load(tmp_path / "int8.onnx").graph.initializer
+        return float(next(onnx.numpy_helper.to_array(t) for t in tensors if t.name == "c_scale"))
+
+    faint, glaring = step("faint"), step("glaring")
+    assert glaring > 1.5 * faint
+    assert step("faint", "glaring") == pytest.approx((faint + glaring) / 2, rel=1e-3)
 
 
 class _Stub(torch.nn.Module):
@@ -180,7 +209,7 @@ def decoding_int8(plain, examples, tmp_path_factory):
 
 @pytest.mark.long
 def test_sensitivity_measures_each_group_alone(examples, monkeypatch):
-    """Nano-B itself, its distance from torch in place of AP: what is in float is nearer, and all of it nearest."""
+    """Nano-B itself, its mean distance from torch in place of AP: what is in float is nearer, and all of it nearest."""
     monkeypatch.setattr(
         "featherface.export.int8.GROUPS", ("neck", "heads")
     )  # two of nine, for the time it takes
@@ -191,7 +220,7 @@ def test_sensitivity_measures_each_group_alone(examples, monkeypatch):
     expected = reference.run(images)[0]
 
     def measure(session):
-        return {"all": 1 - float(np.abs(session.run(images)[0] - expected[0]).max())}
+        return {"all": 1 - float(np.abs(session.run(images)[0] - expected[0]).mean())}
 
     seen = []
     rows = sensitivity(network, options, measure, seen.append)

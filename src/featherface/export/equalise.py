@@ -27,7 +27,8 @@ from featherface.model.network import FeatherFace
 _LEAST = 1 / 256
 """No channel is enlarged beyond this: a dead one would become noise."""
 
-_Pair = tuple[nn.Conv2d, nn.Conv2d]
+_Pair = tuple[nn.Conv2d, tuple[nn.Conv2d, ...]]
+"""A conv, and those that read its map."""
 
 
 def equalised(model: FeatherFace, images: Iterable[NDArray[np.float32]]) -> FeatherFace:
@@ -38,29 +39,32 @@ def equalised(model: FeatherFace, images: Iterable[NDArray[np.float32]]) -> Feat
     network = folded(model)
     pairs = list(_pairs(network))
     ranges = _ranges(network, [first for first, _ in pairs], images)
-    for (first, second), reached in zip(pairs, ranges, strict=True):
-        _rescale(first, second, _factors(reached, second))
+    for (first, readers), reached in zip(pairs, ranges, strict=True):
+        _rescale(first, readers, _factors(reached, readers))
     return network
 
 
 def _pairs(network: FeatherFace) -> Iterator[_Pair]:
-    """Convs of which the second alone reads the first, with nothing between but ReLU, LeakyReLU or nothing."""
+    """Convs with all that read them, nothing between but ReLU, LeakyReLU or nothing."""
     backbone = network.backbone
     early = (
         4 if backbone.detail is not None else len(backbone.stage1)
     )  # `detail` reads the fourth block as well
     for blocks in (backbone.stage1[:early], backbone.stage1[early:], backbone.stage2, backbone.stage3):
-        yield from pairwise(conv for block in blocks.children() for conv in _convs(block))
+        convs = [conv for block in blocks.children() for conv in _convs(block)]
+        yield from ((first, (second,)) for first, second in pairwise(convs))
     for module in network.modules():
         if isinstance(module, Refinement):
-            yield first_conv(module.depthwise), first_conv(module.pointwise)
+            yield first_conv(module.depthwise), (first_conv(module.pointwise),)
         elif isinstance(module, FusionConv):
-            yield module.depthwise, module.pointwise
+            yield module.depthwise, (module.pointwise,)
         elif isinstance(module, ShuffleBlock):
-            yield first_conv(module.reduce), first_conv(module.mix)
-            yield first_conv(module.mix), first_conv(module.expand)
+            yield first_conv(module.reduce), (first_conv(module.mix),)
+            yield first_conv(module.mix), (first_conv(module.expand),)
         elif isinstance(module, SSH):
-            yield first_conv(module.conv7_2), first_conv(module.conv7_3)
+            yield first_conv(module.conv7_2), (first_conv(module.conv7_3),)
+            if isinstance(module.reduce, nn.Conv2d):
+                yield module.reduce, (first_conv(module.conv3), first_conv(module.conv5_1))
 
 
 def _convs(block: nn.Module) -> list[nn.Conv2d]:
@@ -99,23 +103,26 @@ def _ranges(
     return reached
 
 
-def _factors(reached: Tensor, second: nn.Conv2d) -> Tensor:
+def _factors(reached: Tensor, readers: tuple[nn.Conv2d, ...]) -> Tensor:
     """What each channel is divided by."""
-    if second.groups > 1:  # Depthwise: each channel has its own weight scale, so the map may be made even.
+    if (
+        readers[0].groups > 1
+    ):  # Depthwise: each channel has a weight scale of its own, so the map may be even.
         factors = reached
     else:
         # How much of each row's range a channel's weights take: rows have scales of their own.
-        rows = second.weight.detach().abs().flatten(2).amax(2)
+        rows = torch.cat([reader.weight.detach().abs().flatten(2).amax(2) for reader in readers])
         taken = (rows / rows.amax(1, keepdim=True).clamp(min=1e-12)).amax(0)
         factors = (reached / taken.clamp(min=_LEAST)).sqrt()
     largest = factors.max()
     return (factors / largest).clamp(min=_LEAST) if largest > 0 else torch.ones_like(factors)
 
 
-def _rescale(first: nn.Conv2d, second: nn.Conv2d, factors: Tensor) -> None:
+def _rescale(first: nn.Conv2d, readers: tuple[nn.Conv2d, ...], factors: Tensor) -> None:
     column = factors.view(-1, 1, 1, 1)
     with torch.no_grad():
         first.weight.div_(column)
         if first.bias is not None:
             first.bias.div_(factors)
-        second.weight.mul_(column if second.groups > 1 else factors.view(1, -1, 1, 1))
+        for reader in readers:
+            reader.weight.mul_(column if reader.groups > 1 else factors.view(1, -1, 1, 1))

@@ -75,8 +75,9 @@ def convert_int8(model: FeatherFace, target: Path, options: Options) -> None:
 def quantize(source: Path, target: Path, options: Options) -> None:
     """The float file with int8 weights and activations, except in `options.float_layers` and in decoding.
 
-    Boxes in pixels must not be rounded: 256 levels of a picture's width are steps of many pixels, and end where the
-    calibration pictures do.
+    A map's range is the mean of the pictures' extremes: the largest of all is far out, and everything else would pay
+    for it. Boxes in pixels must not be rounded: 256 levels of a picture's width are steps of many pixels, and end
+    where the calibration pictures do.
     """
     graph = onnx.load(source)
     layers, network = layer_of_nodes(graph.graph), _network_nodes(graph.graph)
@@ -96,6 +97,7 @@ def quantize(source: Path, target: Path, options: Options) -> None:
             weight_type=QuantType.QInt8,
             nodes_to_exclude=floats,
             calibrate_method=CalibrationMethod.MinMax,
+            extra_options={"CalibMovingAverage": True},
         )
     finally:
         logging.disable(logging.NOTSET)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from featherface.atomic import atomic_path
-from featherface.errors import ConfigError, ModelError
+from featherface.errors import ConfigError, ModelError, one_line
 from featherface.model import published
 from featherface.model.config import ModelConfig
 from featherface.model.fold import affine_of
@@ -35,14 +35,14 @@ def load_weights(path: str | Path) -> FeatherFace:
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file") from error
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: not a readable safetensors file ({error})") from error
+        raise ModelError(f"{path}: not a readable safetensors file ({one_line(error)})") from error
     if "model_config" not in metadata:
         raise ModelError(f"{path}: says nothing of its layout; not a featherface weights file")
     try:
         model = build(_config(json.loads(metadata["model_config"])))
         model.load_state_dict(state)
     except (AttributeError, TypeError, ValueError, RuntimeError, ConfigError) as error:
-        raise ModelError(f"{path}: its tensors do not fit its layout ({error})") from error
+        raise ModelError(f"{path}: its tensors do not fit its layout ({one_line(error)})") from error
     return model.eval()
 
 
