@@ -42,8 +42,9 @@ def test_every_shipped_recipe_parses(path):
         pytest.param("v2_stage13", "v2_stage11_mean", "v2_stage13_mean", id="V2's thirteenth"),
         pytest.param("v2_stage15", "v2_stage11_mean", preset("v2"), id="V2's last, the preset's"),
         pytest.param(
-            "nano_b_stage9", "nano_b_stage8_mean", preset("nano_b"), id="Nano-B's last, the preset's"
+            "nano_b_stage9", "nano_b_stage8_mean", preset("nano_b"), id="Nano-B's ninth, the preset's"
         ),
+        pytest.param("nano_b_stage10", "nano_b_stage9_mean", preset("nano_b"), id="which stays"),
         pytest.param(
             "nano_b_width", preset("nano_b"), "nano_b_stage1", id="Nano-B's layout afresh, as pruned"
         ),
