@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="the extra train is not installed")
 from featherface.export.deploy import BGR_MEAN  # noqa: E402
 from featherface.export.equalise import equalised  # noqa: E402
 from featherface.model import build, preset  # noqa: E402
+from featherface.model.fold import folded  # noqa: E402
 
 
 def _network(name):
@@ -68,8 +69,6 @@ def test_maps_that_a_depthwise_conv_reads_become_even(images):
         reached = torch.stack(seen).amax(0)
         return (reached.max() / reached.min()).item()
 
-    from featherface.model.fold import folded
-
     before = spread(folded(network))
     assert before > 5
     # No channel is divided by less than a 256th of what the largest is.
@@ -79,28 +78,28 @@ def test_maps_that_a_depthwise_conv_reads_become_even(images):
 def test_what_two_convs_read_is_evened_out_for_both(images):
     """SSH's wide convs read one map of few channels: none of them may be lost beside the largest."""
     network = _network("v2")
-    ssh = network.context[0]
     with torch.no_grad():
-        ssh.reduce.weight.mul_(10 ** torch.empty(len(ssh.reduce.weight), 1, 1, 1).uniform_(-1, 1))
-
-    def noise(model):
-        """What rounding to steps of the largest channel's range puts on the outputs, up to a constant."""
-        seen = []
-        hook = model.context[0].reduce.register_forward_hook(
-            lambda *a: seen.append(a[2].abs().amax((0, 2, 3)))
+        rows = network.context[0].reduce.weight
+        rows.mul_(10 ** torch.empty(len(rows), 1, 1, 1).uniform_(-1, 1))
+    before, after = folded(network), equalised(network, images)
+    for name in ("conv3", "conv5_1"):
+        read = torch.randn(1, 64, 8, 8)
+        outputs = [
+            getattr(model.context[0], name)(model.context[0].reduce(read)) for model in (before, after)
+        ]
+        torch.testing.assert_close(
+            outputs[1], outputs[0], atol=1e-4 * outputs[0].abs().max().item(), rtol=1e-3
         )
-        with torch.no_grad():
-            for batch in images:
-                model(torch.from_numpy(batch).flip(1) - torch.tensor(BGR_MEAN).view(1, 3, 1, 1))
-        hook.remove()
-        step = torch.stack(seen).max()
-        return (step * torch.cat([c[0].weight.detach() for c in (ssh_.conv3, ssh_.conv5_1)]).norm()).item()
+    assert _noise(after, images) < 0.75 * _noise(before, images)
 
-    from featherface.model.fold import folded
 
-    before = folded(network)
-    ssh_ = before.context[0]
-    uneven = noise(before)
-    after = equalised(network, images)
-    ssh_ = after.context[0]
-    assert noise(after) < 0.75 * uneven
+def _noise(model, images):
+    """What rounding to steps of the largest channel's range puts on the outputs of both, up to a constant."""
+    ssh, seen = model.context[0], []
+    hook = ssh.reduce.register_forward_hook(lambda *a: seen.append(a[2].abs().max()))
+    with torch.no_grad():
+        for batch in images:
+            model(torch.from_numpy(batch).flip(1) - torch.tensor(BGR_MEAN).view(1, 3, 1, 1))
+    hook.remove()
+    weights = torch.cat([block[0].weight.detach() for block in (ssh.conv3, ssh.conv5_1)])
+    return (torch.stack(seen).max() * weights.norm()).item()

@@ -209,7 +209,7 @@ def decoding_int8(plain, examples, tmp_path_factory):
 
 @pytest.mark.long
 def test_sensitivity_measures_each_group_alone(examples, monkeypatch):
-    """Nano-B itself, its mean distance from torch in place of AP: what is in float is nearer, and all of it nearest."""
+    """Nano-B itself, its mean distance from torch in place of AP: with the heads in float it is nearer."""
     monkeypatch.setattr(
         "featherface.export.int8.GROUPS", ("neck", "heads")
     )  # two of nine, for the time it takes

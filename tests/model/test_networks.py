@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
-import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from featherface.errors import ConfigError, ModelError
 from featherface.model import PRESETS, build, count_parameters, preset
@@ -194,8 +195,21 @@ def test_bad_weight_files_are_named(tmp_path, content):
 
 
 def test_foreign_safetensors_are_named(tmp_path):
-    from safetensors.numpy import save_file
-
-    save_file({"x": np.zeros(1)}, tmp_path / "foreign.safetensors")
+    save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
     with pytest.raises(ModelError, match="says nothing of its layout"):
         load_weights(tmp_path / "foreign.safetensors")
+
+
+def test_tensors_that_do_not_fit_are_told_in_one_line(tmp_path):
+    model, path = build(preset("nano_b")), tmp_path / "renamed.safetensors"
+    state = model.state_dict()
+    state["backbone.renamed"] = state.pop("backbone.stage1.0.0.weight")
+    about = {"model_config": json.dumps(dataclasses.asdict(model.config))}
+    save_file(state, path, about)
+    with pytest.raises(ModelError, match=r"renamed\.safetensors: .*backbone\.stage1\.0\.0\.weight") as caught:
+        load_weights(path)
+    assert "\n" not in str(caught.value)
+    save_file({name: tensor for name, tensor in state.items() if "bn" in name}, path, about)
+    with pytest.raises(ModelError) as caught:
+        load_weights(path)
+    assert len(str(caught.value)) < 500, "not all of the hundreds that are missing"

@@ -47,7 +47,7 @@ class Rounding(nn.Module):
     def _watch(self, low: float, high: float) -> None:
         """Means of each picture's extremes: the largest value of all is far out, and all others would pay for it.
 
-        V2 loses 0.0 points of Easy and 0.5 of Hard so; with the extremes of all pictures 0.7 and 0.9.
+        The V2 of before lost 0.0 points of Easy and 0.5 of Hard so; with the extremes of all pictures 0.7 and 0.9.
         """
         self.seen += 1
         self.low += (low - self.low) / self.seen

@@ -13,6 +13,9 @@ from featherface.export.versions import versions
 from featherface.model.network import FeatherFace
 from featherface.runtimes.card import card_path
 
+_INT8_BY = 2
+"""Raised whenever int8 files of the same network and pictures come out otherwise: they are made anew then."""
+
 
 def fingerprint(model: FeatherFace, options: Options) -> str:
     """A sha256 of the network, its weights and the options, calibration pictures included."""
@@ -38,6 +41,7 @@ def is_made_from(path: Path, model: FeatherFace, options: Options) -> bool:
 
 def _told(options: Options) -> tuple[object, ...]:
     return (
+        *((_INT8_BY,) if options.precision == "int8" else ()),
         options.format.name,
         options.input_size,
         options.precision,

@@ -18,6 +18,9 @@ from featherface.model.config import ModelConfig
 from featherface.model.fold import affine_of
 from featherface.model.network import FeatherFace, build
 
+_MOST = 200
+"""Characters of a library's complaint that one of ours quotes."""
+
 
 def save_weights(model: FeatherFace, path: str | Path) -> None:
     """Write the network's tensors and layout, atomically."""
@@ -42,8 +45,14 @@ def load_weights(path: str | Path) -> FeatherFace:
         model = build(_config(json.loads(metadata["model_config"])))
         model.load_state_dict(state)
     except (AttributeError, TypeError, ValueError, RuntimeError, ConfigError) as error:
-        raise ModelError(f"{path}: its tensors do not fit its layout ({one_line(error)})") from error
+        raise ModelError(f"{path}: its tensors do not fit its layout ({_misfit(error)})") from error
     return model.eval()
+
+
+def _misfit(error: Exception) -> str:
+    """What torch says of tensors that do not fit, in one line: it lists each, hundreds of them."""
+    said = " ".join(str(error).split()).removeprefix("Error(s) in loading state_dict for FeatherFace: ")
+    return said if len(said) <= _MOST else f"{said[:_MOST]}..."
 
 
 def load_any(path: str | Path) -> FeatherFace:
