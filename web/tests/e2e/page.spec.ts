@@ -156,6 +156,7 @@ test("an error that comes after the size was changed is not the new answer's", a
     Worker.prototype.postMessage = function (this: Worker, message: { id: number; kind: string }, ...rest: [never]) {
       if (!late || message.kind !== "detect") return postMessage.call(this, message, ...rest);
       late = false;
+      document.title = "asked";
       const data = { id: message.id, error: "too late" };
       setTimeout(() => {
         this.dispatchEvent(new MessageEvent("message", { data }));
@@ -166,6 +167,7 @@ test("an error that comes after the size was changed is not the new answer's", a
   await open(page);
   await page.locator("#files").setInputFiles(PORTRAIT);
   await expect(page.getByRole("status")).toHaveText(/Looking at/);
+  await expect(page).toHaveTitle("asked"); // before that the size's look would be the first
   await page.getByLabel("Look at").selectOption("640");
   await expect(page.getByRole("status")).toHaveText("1 face in eileen_collins.jpg");
   await expect(page).toHaveTitle("too late");
