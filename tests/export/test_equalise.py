@@ -59,14 +59,7 @@ def test_maps_that_a_depthwise_conv_reads_become_even(images):
 
     def spread(model):
         """Largest over smallest channel of the first block's pointwise conv."""
-        seen = []
-        conv = model.backbone.stage1[1][1][0]
-        hook = conv.register_forward_hook(lambda *a: seen.append(a[2].abs().amax((0, 2, 3))))
-        with torch.no_grad():
-            for batch in images:
-                model(torch.from_numpy(batch).flip(1) - torch.tensor(BGR_MEAN).view(1, 3, 1, 1))
-        hook.remove()
-        reached = torch.stack(seen).amax(0)
+        reached = _reached(model, model.backbone.stage1[1][1][0], images)
         return (reached.max() / reached.min()).item()
 
     before = spread(folded(network))
@@ -95,11 +88,17 @@ def test_what_two_convs_read_is_evened_out_for_both(images):
 
 def _noise(model, images):
     """What rounding to steps of the largest channel's range puts on the outputs of both, up to a constant."""
-    ssh, seen = model.context[0], []
-    hook = ssh.reduce.register_forward_hook(lambda *a: seen.append(a[2].abs().max()))
+    ssh = model.context[0]
+    weights = torch.cat([block[0].weight.detach() for block in (ssh.conv3, ssh.conv5_1)])
+    return (_reached(model, ssh.reduce, images).max() * weights.norm()).item()
+
+
+def _reached(model, conv, images):
+    """The largest value of each channel of a conv's map, (C,)."""
+    seen = []
+    hook = conv.register_forward_hook(lambda *a: seen.append(a[2].abs().amax((0, 2, 3))))
     with torch.no_grad():
         for batch in images:
             model(torch.from_numpy(batch).flip(1) - torch.tensor(BGR_MEAN).view(1, 3, 1, 1))
     hook.remove()
-    weights = torch.cat([block[0].weight.detach() for block in (ssh.conv3, ssh.conv5_1)])
-    return (torch.stack(seen).max() * weights.norm()).item()
+    return torch.stack(seen).amax(0)

@@ -209,18 +209,18 @@ def decoding_int8(plain, examples, tmp_path_factory):
 
 @pytest.mark.long
 def test_sensitivity_measures_each_group_alone(examples, monkeypatch):
-    """Nano-B itself, its mean distance from torch in place of AP: with the heads in float it is nearer."""
+    """Nano-B itself, its distance from torch in place of AP: what is in float is nearer, and all of it nearest."""
     monkeypatch.setattr(
         "featherface.export.int8.GROUPS", ("neck", "heads")
     )  # two of nine, for the time it takes
     network = load_model("nano_b")[1]
-    options = Options(find_format("onnx"), (160, 160), "int8", calibration=examples, calibration_images=2)
+    options = Options(find_format("onnx"), (160, 160), "int8", calibration=examples, calibration_images=3)
     reference = Reference(network, options)
     (images,) = reference.inputs([PHOTO])[:1]
     expected = reference.run(images)[0]
 
     def measure(session):
-        return {"all": 1 - float(np.abs(session.run(images)[0] - expected[0]).mean())}
+        return {"all": 1 - float(np.abs(session.run(images)[0] - expected[0]).max())}
 
     seen = []
     rows = sensitivity(network, options, measure, seen.append)

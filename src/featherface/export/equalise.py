@@ -105,10 +105,8 @@ def _ranges(
 
 def _factors(reached: Tensor, readers: tuple[nn.Conv2d, ...]) -> Tensor:
     """What each channel is divided by."""
-    if (
-        readers[0].groups > 1
-    ):  # Depthwise: each channel has a weight scale of its own, so the map may be even.
-        factors = reached
+    if readers[0].groups > 1:
+        factors = reached  # Depthwise: each channel has a weight scale of its own, so the map may be even.
     else:
         # How much of each row's range a channel's weights take: rows have scales of their own.
         rows = torch.cat([reader.weight.detach().abs().flatten(2).amax(2) for reader in readers])

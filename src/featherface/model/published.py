@@ -93,7 +93,7 @@ def from_state(state: dict[str, Tensor], source: str) -> FeatherFace:
     differences: dict[str, list[str]] = {}
     for name, config in LAYOUTS.items():
         model = build(config)
-        differences[name] = _differences(model.state_dict(), renamed)
+        differences[name] = differences_of(model.state_dict(), renamed)
         if not differences[name]:
             model.load_state_dict(renamed)
             return model.eval()
@@ -113,7 +113,8 @@ def our_name(published: str) -> str | None:
     return published
 
 
-def _differences(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[str]:
+def differences_of(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[str]:
+    """What keeps `theirs` from being the tensors of a network whose own are `ours`, a line for each."""
     found = [f"{name} is missing" for name in ours if name not in theirs]
     found += [f"{name} is unknown" for name in theirs if name not in ours]
     for name in ours.keys() & theirs.keys():

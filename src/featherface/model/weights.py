@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from featherface.atomic import atomic_path
 from featherface.errors import ConfigError, ModelError, one_line
@@ -17,9 +17,6 @@ from featherface.model import published
 from featherface.model.config import ModelConfig
 from featherface.model.fold import affine_of
 from featherface.model.network import FeatherFace, build
-
-_MOST = 200
-"""Characters of a library's complaint that one of ours quotes."""
 
 
 def save_weights(model: FeatherFace, path: str | Path) -> None:
@@ -43,16 +40,19 @@ def load_weights(path: str | Path) -> FeatherFace:
         raise ModelError(f"{path}: says nothing of its layout; not a featherface weights file")
     try:
         model = build(_config(json.loads(metadata["model_config"])))
-        model.load_state_dict(state)
+        _fill(model, state)
     except (AttributeError, TypeError, ValueError, RuntimeError, ConfigError) as error:
-        raise ModelError(f"{path}: its tensors do not fit its layout ({_misfit(error)})") from error
+        raise ModelError(f"{path}: its tensors do not fit its layout ({one_line(error)})") from error
     return model.eval()
 
 
-def _misfit(error: Exception) -> str:
-    """What torch says of tensors that do not fit, in one line: it lists each, hundreds of them."""
-    said = " ".join(str(error).split()).removeprefix("Error(s) in loading state_dict for FeatherFace: ")
-    return said if len(said) <= _MOST else f"{said[:_MOST]}..."
+def _fill(model: FeatherFace, state: dict[str, Tensor]) -> None:
+    """Load tensors by name; ValueError, which tells the first that do not fit, where torch lists hundreds."""
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        first = published.differences_of(model.state_dict(), state)[:3]
+        raise ValueError("; ".join(first) or one_line(error)) from error
 
 
 def load_any(path: str | Path) -> FeatherFace:
