@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 from featherface.boxes import agreement, decode_boxes, decode_landmarks, nms, parts_of_larger, voices, vote
 from featherface.detections import Detections, concatenate
 from featherface.errors import ConfigError, ImageError, ModelError
-from featherface.images import MAX_PIXELS, Image, ImageSource, fill_input, input_shape, read_image, resize
+from featherface.images import (
+    MAX_PIXELS,
+    Image,
+    ImageSource,
+    Input,
+    fill_input,
+    input_bytes,
+    input_in,
+    input_shape,
+    read_image,
+    resize,
+)
 from featherface.priors import prior_boxes
 from featherface.runtime import Session, open_session
 from featherface.zoo import find_model
@@ -151,7 +162,7 @@ class Detector:
         if (shrink := self._shrunk(width, height)) < 1:
             fitting = resize(picture, max(1, int(width * shrink)), max(1, int(height * shrink)))
             return _fit(self._look(fitting), width, height)
-        images = _scratch(input_shape(picture, spec.pad_multiple, spec.input_size))
+        images = _scratch(input_shape(picture, spec.pad_multiple, spec.input_size), spec.as_bytes)
         fill_input(images, picture)
         scores, box_deltas, landmark_deltas = (output[0] for output in self.session.run(images))
         priors = prior_boxes(images.shape[2], images.shape[3], spec.strides, spec.prior_sizes)
@@ -229,15 +240,15 @@ def tile_starts(length: int, tile: int) -> list[int]:
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]
 
 
-def _scratch(shape: tuple[int, int, int, int]) -> NDArray[np.float32]:
-    """Uninitialised memory that is this thread's until it asks again."""
-    length = math.prod(shape)
-    if 4 * length > _KEPT_BYTES:
-        return np.empty(shape, np.float32)
-    values = getattr(_kept, "values", None)
-    if values is None or len(values) < length:
-        values = _kept.values = np.empty(length, np.float32)
-    return np.asarray(values[:length].reshape(shape), np.float32)
+def _scratch(shape: tuple[int, int, int, int], as_bytes: bool) -> Input:
+    """An input that is not filled yet, in memory that is this thread's until it asks again."""
+    length = input_bytes(shape, as_bytes)
+    if length > _KEPT_BYTES:
+        return input_in(np.empty(length, np.uint8), shape, as_bytes)
+    memory = getattr(_kept, "memory", None)
+    if memory is None or len(memory) < length:
+        memory = _kept.memory = np.empty(length, np.uint8)
+    return input_in(memory[:length], shape, as_bytes)
 
 
 def _heights(found: Detections) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ MAX_PIXELS = int(_LIMIT) if _LIMIT.isdecimal() else 300_000_000
 """A file may not unpack into more pixels; the environment variable OPENCV_IO_MAX_IMAGE_PIXELS sets it."""
 
 Image = NDArray[np.uint8]
+Input = NDArray[np.float32] | NDArray[np.uint8]
+"""What a network reads, (B, 3, H, W), RGB 0-255: see `input_in`."""
 ImageSource = str | os.PathLike[str] | bytes | NDArray[np.uint8] | Any
 """A path, the bytes of a file, a PIL image, or an (H, W, 3) uint8 array."""
 
@@ -85,7 +88,14 @@ def to_input(image: Image, multiple: int, size: tuple[int, int] | None = None) -
 
     Or to `size` (height, width), which the picture must not exceed.
     """
-    return fill_input(np.empty(input_shape(image, multiple, size), np.float32), image)
+    return np.asarray(new_input(image, multiple, size, as_bytes=False), np.float32)
+
+
+def new_input(image: Image, multiple: int, size: tuple[int, int] | None, as_bytes: bool) -> Input:
+    """As `to_input`, or `as_bytes` (see `input_in`)."""
+    shape = input_shape(image, multiple, size)
+    memory = np.empty(input_bytes(shape, as_bytes), np.uint8)
+    return fill_input(input_in(memory, shape, as_bytes), image)
 
 
 def filled(side: int, multiple: int = PAD_MULTIPLE) -> int:
@@ -101,9 +111,30 @@ def input_shape(
     return 1, 3, height, width
 
 
-def fill_input(images: NDArray[np.float32], image: Image) -> NDArray[np.float32]:
-    """Write the picture into `images` (1, 3, H, W), which may be used again and again; returns it."""
+def input_bytes(shape: tuple[int, int, int, int], as_bytes: bool) -> int:
+    """How much memory an input of this shape takes."""
+    return math.prod(shape) * (1 if as_bytes else 4)
+
+
+def input_in(memory: NDArray[np.uint8], shape: tuple[int, int, int, int], as_bytes: bool) -> Input:
+    """An input (1, 3, H, W) in `memory`, whose length is `input_bytes`; not yet filled.
+
+    float32, plane by plane; or `as_bytes`, uint8 and in the order of a picture, a pixel's channels next to each other.
+    """
+    if not as_bytes:
+        return memory.view(np.float32).reshape(shape)
+    batch, channels, height, width = shape
+    return memory.reshape(batch, height, width, channels).transpose(0, 3, 1, 2)
+
+
+def fill_input(images: Input, image: Image) -> Input:
+    """Write the picture into `images` (see `input_in`), which may be used again and again; returns it."""
     height, width = image.shape[:2]
+    if images.dtype == np.uint8:
+        whole = images[0].transpose(1, 2, 0)
+        whole[:height, :width] = image
+        whole[height:] = whole[:height, width:] = PAD_COLOUR
+        return images
     for channel, colour in enumerate(PAD_COLOUR):
         plane = images[0, channel]
         plane[:height, :width] = cv2.extractChannel(image, channel)

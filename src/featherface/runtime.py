@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featherface.errors import ModelError, one_line, reason_of
+from featherface.images import Input
 from featherface.runtimes.card import card_path, checked_spec
 from featherface.runtimes.spec import ModelSpec, read_spec
 from featherface.runtimes.versions import import_failure, refuse_older
@@ -31,8 +32,11 @@ class Session(Protocol):
     def spec(self) -> ModelSpec:
         """The network's layout."""
 
-    def run(self, images: _Array) -> tuple[_Array, _Array, _Array]:
-        """Images (B, 3, H, W), RGB 0-255, to scores (B, P), box deltas (B, P, 4), landmark deltas (B, P, 10)."""
+    def run(self, images: Input) -> tuple[_Array, _Array, _Array]:
+        """Images to scores (B, P), box deltas (B, P, 4) and landmark deltas (B, P, 10).
+
+        Images are (B, 3, H, W), RGB 0-255: float32, or uint8 where `spec.as_bytes`.
+        """
 
 
 class OnnxSession:
@@ -77,7 +81,7 @@ class OnnxSession:
         """The execution providers in use; ONNX Runtime leaves out those of `providers` that it cannot start."""
         return list(self._session.get_providers())
 
-    def run(self, images: _Array) -> tuple[_Array, _Array, _Array]:
+    def run(self, images: Input) -> tuple[_Array, _Array, _Array]:
         """See `Session.run`. ModelError when the network does not take such images, or memory runs out."""
         try:
             scores, boxes, landmarks = self._session.run(list(_OUTPUTS), {"images": images})

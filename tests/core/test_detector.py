@@ -256,10 +256,9 @@ def test_small_faces_are_the_first_looks_own(detector, examples):
 class Fixed:
     """A network of one size that finds nothing, and says what it was shown."""
 
-    def __init__(self, value=0.0):
-        self.spec = ModelSpec(
-            "fixed", (8, 16, 32), ((16, 32), (64, 128), (256, 512)), (0.1, 0.2), 32, (64, 64)
-        )
+    def __init__(self, value=0.0, as_bytes=False):
+        sizes = ((16, 32), (64, 128), (256, 512))
+        self.spec = ModelSpec("fixed", (8, 16, 32), sizes, (0.1, 0.2), 32, (64, 64), as_bytes)
         self.shown, self.value = [], value
 
     def run(self, images):
@@ -286,3 +285,15 @@ def test_boxes_beyond_all_numbers_end_at_the_border():
 def test_outputs_that_are_no_numbers_are_an_error(value):
     with pytest.raises(ModelError, match="not finite"):
         Detector(Fixed(value)).detect(np.zeros((64, 64, 3), np.uint8))
+
+
+def test_a_network_of_bytes_is_shown_the_picture_as_it_lies_in_memory():
+    """One detector after the other in a thread: both kinds of input are made in the same memory."""
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    shown = {}
+    for as_bytes in (True, False, True):
+        session = Fixed(as_bytes=as_bytes)
+        Detector(session).detect(picture)
+        (shown[as_bytes],) = session.shown
+        assert shown[as_bytes].dtype == (np.uint8 if as_bytes else np.float32)
+        np.testing.assert_array_equal(shown[as_bytes][0].transpose(1, 2, 0), picture)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from featherface.errors import ImageError
-from featherface.images import read_image
+from featherface.images import PAD_COLOUR, new_input, read_image, to_input
 
 
 def encoded(mode="RGB", size=(40, 30), form="PNG", **options):
@@ -158,3 +158,23 @@ def test_mutated_files_decode_or_raise_image_error(data):
     except ImageError:
         return
     assert image.ndim == 3 and image.dtype == np.uint8 and image.size > 0
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "padded"),
+    [
+        pytest.param(64, 96, None, (64, 96), id="multiples already"),
+        pytest.param(30, 70, None, (32, 96), id="right and below"),
+        pytest.param(30, 70, (128, 160), (128, 160), id="to one size"),
+    ],
+)
+def test_inputs_hold_the_picture_and_what_the_mean_makes_zero(height, width, size, padded):
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    planes, as_bytes = to_input(picture, 32, size), new_input(picture, 32, size, as_bytes=True)
+    assert planes.shape == as_bytes.shape == (1, 3, *padded)
+    assert (planes.dtype, as_bytes.dtype) == (np.float32, np.uint8)
+    np.testing.assert_array_equal(planes, as_bytes)
+    whole = as_bytes[0].transpose(1, 2, 0)
+    assert whole.flags.c_contiguous, "in the order of a picture"
+    np.testing.assert_array_equal(whole[:height, :width], picture)
+    assert (whole[height:] == PAD_COLOUR).all() and (whole[:, width:] == PAD_COLOUR).all()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featherface.errors import FeatherFaceError, ModelError
-from featherface.images import Image
+from featherface.images import Image, Input
 from featherface.runtime import Session
 from featherface.runtimes.spec import ModelSpec
 
@@ -30,7 +30,7 @@ _HELD_BYTES = 512 << 20
 
 @dataclass
 class _Call:
-    images: _Array
+    images: Input
     answer: _Outputs | FeatherFaceError | None = None
 
 
@@ -49,7 +49,7 @@ class Crew:
         """The network's layout."""
         return self.session.spec
 
-    def run(self, images: _Array) -> _Outputs:
+    def run(self, images: Input) -> _Outputs:
         """See `Session.run`; waits until every thread of the crew asks, or is done."""
         call = _Call(images)
         with self._change:

@@ -65,7 +65,7 @@ def _prepare(job: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[], Any] 
     """What runs the network alone, and what runs picture to faces, where we can."""
     from featherface.detector import Detector
     from featherface.errors import ModelError
-    from featherface.images import PAD_COLOUR, read_image, resize, to_input
+    from featherface.images import PAD_COLOUR, new_input, read_image, resize
 
     height, width = job["size"]
     photo = read_image(job["photo"])
@@ -81,7 +81,7 @@ def _prepare(job: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[], Any] 
             raise
         return _foreign(job, picture), None
     multiple, fixed = session.spec.pad_multiple, session.spec.input_size
-    images = to_input(picture, multiple)
+    images = new_input(picture, multiple, None, session.spec.as_bytes)
     if fixed is not None and images.shape[2:] != fixed:
         raise ModelError(f"takes {fixed[0]}x{fixed[1]} only")
     detector = Detector(session)

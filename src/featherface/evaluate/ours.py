@@ -10,7 +10,7 @@ from featherface.detector import Detector
 from featherface.evaluate.compare import EVALUATED, FOUND, Candidate
 from featherface.evaluate.onnx_size import onnx_size
 from featherface.evaluate.protocol import protocol
-from featherface.images import Image, to_input
+from featherface.images import Image, new_input
 from featherface.runtime import open_session
 from featherface.zoo import find_model, list_models
 
@@ -34,7 +34,8 @@ def our_candidate(model: str) -> Candidate:
         return detectors[score].detect(image, scales=(1.0,))
 
     def prepare(image: Image) -> Callable[[], object]:
-        images = to_input(image, session.spec.pad_multiple, session.spec.input_size)
+        spec = session.spec
+        images = new_input(image, spec.pad_multiple, spec.input_size, spec.as_bytes)
         return lambda: session.run(images)
 
     shipped = {info.name: info.parameters for info in list_models()}

@@ -222,9 +222,9 @@ def _describe(model: FeatherFace, name: str, options: Options, files: list[Path]
         "with_nms": options.with_nms,
         "input": {
             "name": called,
-            "layout": "NCHW",
+            "layout": "NHWC" if options.takes_bytes else "NCHW",
             "channels": "RGB",
-            "dtype": "float32",
+            "dtype": "uint8" if options.takes_bytes else "float32",
             "range": [0, 255],
             "normalisation": "inside the model",
             "size": options.input_size,

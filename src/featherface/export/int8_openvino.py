@@ -36,6 +36,17 @@ def compress(network: Any) -> None:
     _shorten_names(network)
 
 
+def of_bytes(network: Any) -> Any:
+    """A network of pictures as they lie in memory, (B, H, W, 3) in uint8, which is what it would turn floats into."""
+    from openvino import Layout, Type
+    from openvino.preprocess import PrePostProcessor
+
+    asked = PrePostProcessor(network)
+    asked.input().tensor().set_element_type(Type.u8).set_layout(Layout("NHWC"))
+    asked.input().model().set_layout(Layout("NCHW"))
+    return asked.build()
+
+
 def shrink(path: Path) -> None:
     """Take out of a saved model's XML what its reader works out again, more than half of it.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from featherface.export.check import Run
-from featherface.export.int8_openvino import calibrated, compress, shrink
+from featherface.export.int8_openvino import calibrated, compress, of_bytes, shrink
 from featherface.export.options import Options
 from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, portable, trace
 from featherface.export.torchvision_op import with_torchvision_op
@@ -48,22 +48,23 @@ def build(model: FeatherFace, options: Options) -> Any:
     if options.with_nms:
         network = _with_nms(network, options)
     if int8:
+        network = of_bytes(network)
         compress(network)
     return network
 
 
 def runner(path: Path, options: Options) -> Run:
     """The file in OpenVINO, computing in float32."""
-    if not options.decodes:
-        from featherface.runtimes.openvino import OpenVinoSession
+    from featherface.runtimes.openvino import OpenVinoSession, in_order
 
+    if not options.decodes:
         return OpenVinoSession(path, threads=1).run
     import openvino
 
     model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def run(images: Any) -> Any:
-        found = model([images])
+        found = model([in_order(images) if options.takes_bytes else images])
         return tuple(np.array(found[name]) for name in DECODED_OUTPUTS)
 
     return run

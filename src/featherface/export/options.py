@@ -155,6 +155,11 @@ class Options:
         """Whether boxes, not deltas, come out."""
         return self.with_decode or self.with_nms
 
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether pictures go in as they lie in memory, (B, H, W, 3) in uint8, which saves turning them into that."""
+        return self.format.name == "openvino" and self.precision == "int8"
+
     def file_name(self, model: str) -> str:
         """Says what is special: `v2.onnx`, `v2-int8.onnx`, `v2-640x640.tflite`."""
         parts = [model]

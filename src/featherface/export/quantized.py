@@ -128,26 +128,30 @@ class QuantRefinement(nn.Module):
 
 
 class QuantCBAM(nn.Module):
-    """relu(x + CBAM(x)); the two layers on pooled channels stay float, they are small."""
+    """relu(x + CBAM(x)); the two layers on pooled channels stay float, they are small.
+
+    The second of them reads the sum of both poolings, so that the sigmoid ends a conv: that of a sum of two convs the
+    runtime works out anew at each place of the map.
+    """
 
     def __init__(self, cbam: CBAM) -> None:
         super().__init__()
         self.first, self.second = (
             _as_conv(layer) for layer in cbam.channel.mlp if isinstance(layer, nn.Linear)
         )
+        with torch.no_grad():
+            self.second.bias.mul_(2)  # type: ignore[union-attr]
         self.gated, self.pooled = Rounding(signed=True), Rounding(signed=True)
         self.spatial = QuantConv(cbam.spatial.conv, torch.sigmoid)
         self.factor, self.out = Rounding(fixed=(0.0, 2.0)), Rounding(border=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        channels = torch.sigmoid(self._mlp(x.mean((2, 3), True)) + self._mlp(x.amax((2, 3), True)))
+        hidden = F.relu(self.first(x.mean((2, 3), True))) + F.relu(self.first(x.amax((2, 3), True)))
+        channels = torch.sigmoid(self.second(hidden))
         gated = self.gated(x * channels)
         pooled = (self.pooled(gated.amax(1, True)), self.pooled(gated.mean(1, True)))
         factor = self.factor(self.spatial(torch.cat(pooled, 1)) * channels + 1)
         return self.out(F.relu(x * factor))  # type: ignore[no-any-return]
-
-    def _mlp(self, x: Tensor) -> Tensor:
-        return self.second(F.relu(self.first(x)))  # type: ignore[no-any-return]
 
 
 class QuantCoordinate(nn.Module):

@@ -30,13 +30,19 @@ class QuantNeck(nn.Module):
 
 
 def _cell(cell: BiFPNCell, arriving: Factors, leaving: Factors, cheap_swish: bool) -> FusedCell:
+    # The sums of the first cell's way up are made within the convs of its projections, and so may their SiLU be.
+    within_convs = () if cell.project is None else (cell.p4_up, cell.p3_up)
+
+    def fusion(block: FusionConv, factor: float) -> QuantFusion:
+        return QuantFusion(block, factor, cheap_swish and block not in within_convs)
+
     return FusedCell(
         cell,
         arriving,
         leaving,
         projection=lambda block: QuantConv(block[0], None, Rounding(signed=True)),  # type: ignore[index]
         scale=Times,
-        fusion=partial(QuantFusion, cheap_swish=cheap_swish),
+        fusion=fusion,
     )
 
 

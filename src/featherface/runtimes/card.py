@@ -31,13 +31,14 @@ def checked_spec(model: Path) -> ModelSpec:
         files, decoded = dict(values["files"]), bool(values["with_decode"])
         size = values["input"]["size"]
         fixed = None if size is None else (int(size[0]), int(size[1]))
+        as_bytes = values["input"].get("dtype") == "uint8"
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not model.is_file():
             raise ModelError(f"{model}: no such file") from error
         raise ModelError(
             f"{path}: {reason_of(error)}; `featherface export` writes it beside the model"
         ) from error
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: not the JSON that `featherface export` writes ({error})") from error
     if decoded:
         raise ModelError(
@@ -50,7 +51,7 @@ def checked_spec(model: Path) -> ModelSpec:
         if not isinstance(name, str) or Path(name).name != name or name in ("", ".."):
             raise ModelError(f"{path}: names {name!r} as a file beside the model, which it is not")
         _check(model.with_name(name), expected)
-    return read_spec(text, str(path), fixed)
+    return read_spec(text, str(path), fixed, as_bytes)
 
 
 def sha256(path: Path) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featherface.errors import ModelError
+from featherface.images import Input
 from featherface.runtimes.card import checked_spec
 from featherface.runtimes.spec import ModelSpec
 from featherface.runtimes.versions import import_failure, refuse_older
@@ -44,7 +45,7 @@ class NcnnSession:
         """The network's layout."""
         return self._spec
 
-    def run(self, images: _Array) -> tuple[_Array, _Array, _Array]:
+    def run(self, images: Input) -> tuple[_Array, _Array, _Array]:
         """See `featherface.runtime.Session.run`."""
         scores, boxes, landmarks = (np.stack(parts) for parts in zip(*map(self._one, images), strict=True))
         return scores, boxes, landmarks

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featherface.errors import ModelError
+from featherface.images import Input
 from featherface.runtimes.card import checked_spec
 from featherface.runtimes.spec import ModelSpec
 from featherface.runtimes.versions import import_failure, refuse_older
@@ -54,13 +55,13 @@ class OpenVinoSession:
         """The network's layout."""
         return self._spec
 
-    def run(self, images: _Array) -> tuple[_Array, _Array, _Array]:
+    def run(self, images: Input) -> tuple[_Array, _Array, _Array]:
         """See `featherface.runtime.Session.run`."""
         request = getattr(self._requests, "own", None)
         if request is None:
             request = self._requests.own = self._model.create_infer_request()
         try:
-            found = request.infer({"images": images})
+            found = request.infer({"images": in_order(images) if self._spec.as_bytes else images})
         except RuntimeError as error:
             shape = "x".join(str(side) for side in images.shape)
             raise ModelError(f"{self.path}: fails on images {shape} ({_line(error)})") from error
@@ -71,6 +72,11 @@ class OpenVinoSession:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OpenVinoSession, (self.path.absolute(), self.threads, self.precision)
+
+
+def in_order(images: Input) -> NDArray[np.uint8]:
+    """Images (B, 3, H, W) of whole numbers as (B, H, W, 3) in uint8; a view where they lie so."""
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1), np.uint8)
 
 
 def _line(error: Exception) -> str:

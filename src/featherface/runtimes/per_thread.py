@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featherface.errors import ModelError, one_line
+from featherface.images import Input
 from featherface.runtimes.card import checked_spec
 from featherface.runtimes.spec import ModelSpec
 
@@ -34,7 +35,7 @@ class PerThreadSession(ABC):
         """The network's layout."""
         return self._spec
 
-    def run(self, images: _Array) -> tuple[_Array, _Array, _Array]:
+    def run(self, images: Input) -> tuple[_Array, _Array, _Array]:
         """See `featherface.runtime.Session.run`."""
         scores, boxes, landmarks = (
             np.concatenate(parts) for parts in zip(*map(self._one, images), strict=True)

@@ -19,9 +19,11 @@ class ModelSpec:
     pad_multiple: int
     input_size: tuple[int, int] | None = None
     """Height and width of a network that takes no other; None when it takes any multiple of `pad_multiple`."""
+    as_bytes: bool = False
+    """Whether inputs are uint8 in the order of a picture (see `featherface.images.input_in`), not float32 in planes."""
 
 
-def read_spec(about: str, path: str, input_size: tuple[int, int] | None) -> ModelSpec:
+def read_spec(about: str, path: str, input_size: tuple[int, int] | None, as_bytes: bool = False) -> ModelSpec:
     """The layout from its JSON, as it stands in an ONNX file's metadata or beside any other model file."""
     try:
         values = json.loads(about)
@@ -34,6 +36,7 @@ def read_spec(about: str, path: str, input_size: tuple[int, int] | None) -> Mode
             variances=(float(values["variances"][0]), float(values["variances"][1])),
             pad_multiple=int(values["pad_multiple"]),
             input_size=input_size,
+            as_bytes=as_bytes,
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ModelError(f"{path}: its featherface metadata cannot be read ({error})") from error

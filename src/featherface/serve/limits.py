@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featherface.detector import overview_scale, tile_starts
-from featherface.images import filled
+from featherface.images import Input, filled
 from featherface.runtime import Session
 from featherface.runtimes.spec import ModelSpec
 from featherface.serve.queries import Options
@@ -41,7 +41,7 @@ class Timed:
         """The network's layout."""
         return self.session.spec
 
-    def run(self, images: _Array) -> tuple[_Array, _Array, _Array]:
+    def run(self, images: Input) -> tuple[_Array, _Array, _Array]:
         """See `Session.run`; GaveUp when `end`, by the monotonic clock, has passed."""
         if time.monotonic() > self.end:
             raise GaveUp

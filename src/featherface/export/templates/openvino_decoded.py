@@ -27,7 +27,9 @@ else:
     rows, columns = (-(-side // about["pad_multiple"]) * about["pad_multiple"] for side in image.shape[:2])
 padded = np.full((rows, columns, 3), (123, 117, 104), np.uint8)
 padded[: image.shape[0], : image.shape[1]] = image
-images = padded.transpose(2, 0, 1)[None].astype(np.float32)
+images = padded[None]
+if about["input"]["layout"] == "NCHW":
+    images = images.transpose(0, 3, 1, 2).astype(np.float32)
 
 # --- run
 outputs = model({"images": images})
