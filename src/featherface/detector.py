@@ -18,9 +18,10 @@ from featherface.images import (
     Image,
     ImageSource,
     Input,
+    empty_input,
     fill_input,
-    input_bytes,
     input_in,
+    input_nbytes,
     input_shape,
     read_image,
     resize,
@@ -242,9 +243,9 @@ def tile_starts(length: int, tile: int) -> list[int]:
 
 def _scratch(shape: tuple[int, int, int, int], as_bytes: bool) -> Input:
     """An input that is not filled yet, in memory that is this thread's until it asks again."""
-    length = input_bytes(shape, as_bytes)
+    length = input_nbytes(shape, as_bytes)
     if length > _KEPT_BYTES:
-        return input_in(np.empty(length, np.uint8), shape, as_bytes)
+        return empty_input(shape, as_bytes)
     memory = getattr(_kept, "memory", None)
     if memory is None or len(memory) < length:
         memory = _kept.memory = np.empty(length, np.uint8)

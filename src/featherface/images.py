@@ -88,14 +88,16 @@ def to_input(image: Image, multiple: int, size: tuple[int, int] | None = None) -
 
     Or to `size` (height, width), which the picture must not exceed.
     """
-    return np.asarray(new_input(image, multiple, size, as_bytes=False), np.float32)
+    images = np.empty(input_shape(image, multiple, size), np.float32)
+    fill_input(images, image)
+    return images
 
 
 def new_input(image: Image, multiple: int, size: tuple[int, int] | None, as_bytes: bool) -> Input:
     """As `to_input`, or `as_bytes` (see `input_in`)."""
-    shape = input_shape(image, multiple, size)
-    memory = np.empty(input_bytes(shape, as_bytes), np.uint8)
-    return fill_input(input_in(memory, shape, as_bytes), image)
+    images = empty_input(input_shape(image, multiple, size), as_bytes)
+    fill_input(images, image)
+    return images
 
 
 def filled(side: int, multiple: int = PAD_MULTIPLE) -> int:
@@ -111,13 +113,18 @@ def input_shape(
     return 1, 3, height, width
 
 
-def input_bytes(shape: tuple[int, int, int, int], as_bytes: bool) -> int:
+def input_nbytes(shape: tuple[int, int, int, int], as_bytes: bool) -> int:
     """How much memory an input of this shape takes."""
     return math.prod(shape) * (1 if as_bytes else 4)
 
 
+def empty_input(shape: tuple[int, int, int, int], as_bytes: bool) -> Input:
+    """An input in memory of its own."""
+    return input_in(np.empty(input_nbytes(shape, as_bytes), np.uint8), shape, as_bytes)
+
+
 def input_in(memory: NDArray[np.uint8], shape: tuple[int, int, int, int], as_bytes: bool) -> Input:
-    """An input (1, 3, H, W) in `memory`, whose length is `input_bytes`; not yet filled.
+    """An input (1, 3, H, W) in `memory`, whose length is `input_nbytes`; not yet filled.
 
     float32, plane by plane; or `as_bytes`, uint8 and in the order of a picture, a pixel's channels next to each other.
     """
@@ -127,20 +134,19 @@ def input_in(memory: NDArray[np.uint8], shape: tuple[int, int, int, int], as_byt
     return memory.reshape(batch, height, width, channels).transpose(0, 3, 1, 2)
 
 
-def fill_input(images: Input, image: Image) -> Input:
-    """Write the picture into `images` (see `input_in`), which may be used again and again; returns it."""
+def fill_input(images: Input, image: Image) -> None:
+    """Write the picture into `images` (see `input_in`), which may be used again and again."""
     height, width = image.shape[:2]
     if images.dtype == np.uint8:
         whole = images[0].transpose(1, 2, 0)
         whole[:height, :width] = image
         whole[height:] = whole[:height, width:] = PAD_COLOUR
-        return images
+        return
     for channel, colour in enumerate(PAD_COLOUR):
         plane = images[0, channel]
         plane[:height, :width] = cv2.extractChannel(image, channel)
         plane[height:] = colour
         plane[:height, width:] = colour
-    return images
 
 
 def encode_image(image: Image, suffix: str) -> bytes:

@@ -35,7 +35,7 @@ class Session(Protocol):
     def run(self, images: Input) -> tuple[_Array, _Array, _Array]:
         """Images to scores (B, P), box deltas (B, P, 4) and landmark deltas (B, P, 10).
 
-        Images are (B, 3, H, W), RGB 0-255: float32, or uint8 where `spec.as_bytes`.
+        Images are (B, 3, H, W), RGB 0-255, in float32; where `spec.as_bytes`, uint8 saves rounding them.
         """
 
 

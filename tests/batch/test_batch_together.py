@@ -9,6 +9,7 @@ import pytest
 
 from featherface.batch.together import Crew, in_batches
 from featherface.errors import ConfigError, ModelError
+from featherface.images import new_input
 
 COUNT = 24
 
@@ -104,6 +105,16 @@ def test_a_crew_runs_the_network_for_all_who_wait(most, works, runs, told):
         found = crew.all([partial(ask, crew, **{"value": i, **work}) for i, work in enumerate(works)])
         assert [row["told"] for row in found] == told
         assert sorted(shape[0] for shape in network.runs) == sorted(runs)
+
+
+def test_a_crew_puts_bytes_together_as_bytes():
+    """Inputs in the order of a picture: a float would be four times as large."""
+    network = Network()
+    crew = Crew(network, 2)
+    picture = np.full((32, 64, 3), 7, np.uint8)
+    told = crew.all([lambda: {"told": crew.run(new_input(picture, 32, None, as_bytes=True))[0]}] * 2)
+    assert network.runs == [(2, 3, 32, 64)]
+    assert all(row["told"].dtype == np.uint8 and (row["told"] == 7).all() for row in told)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from featherface.export.snippets import write_snippet
 from featherface.images import resize
 
 HEAVY = pytest.mark.slow
+INT8 = {"precision": "int8", "calibration_images": 3}
 
 
 @pytest.mark.parametrize(
@@ -31,13 +32,18 @@ HEAVY = pytest.mark.slow
         pytest.param("openvino", {}, id="openvino", marks=HEAVY),
         pytest.param("openvino", {"with_decode": True}, id="openvino: decoded", marks=HEAVY),
         pytest.param("openvino", {"with_nms": True}, id="openvino: suppressed", marks=HEAVY),
+        pytest.param("openvino", {**INT8}, id="openvino: bytes", marks=HEAVY),
+        pytest.param("openvino", {**INT8, "with_decode": True}, id="openvino: bytes, decoded", marks=HEAVY),
+        pytest.param("openvino", {**INT8, "with_nms": True}, id="openvino: bytes, suppressed", marks=HEAVY),
     ],
 )
 @pytest.mark.long
-def test_a_larger_picture_gets_the_detectors_boxes(name, more, v2, portrait, tmp_path):
+def test_a_larger_picture_gets_the_detectors_boxes(name, more, v2, portrait, examples, tmp_path):
     pytest.importorskip(name)
-    raw = Options(find_format(name), input_size=(320, 416))
-    done = export_model(v2, "v2", tmp_path, Options(find_format(name), input_size=(320, 416), **more))
+    if "precision" in more:
+        more = {**more, "calibration": examples}
+    options = Options(find_format(name), input_size=(320, 416), **more)
+    done = export_model(v2, "v2", tmp_path, options)
     photo = tmp_path / "photo.png"
     cv2.imwrite(str(photo), resize(portrait, 1024, 1024)[..., ::-1])
     expected = Detector("v2").detect(resize(portrait, 320, 320)).boxes[0] * 1024 / 320
@@ -54,8 +60,8 @@ def test_a_larger_picture_gets_the_detectors_boxes(name, more, v2, portrait, tmp
         and (y > expected[1]).all()
         and (y < expected[3]).all()
     )
-    if not more:
-        found = Detector(tmp_path / raw.file_name("v2"), threads=1).detect(photo)
+    if not options.decodes:
+        found = Detector(done.model, threads=1).detect(photo)
         np.testing.assert_allclose(json.loads(box), found.boxes[0], atol=1)
 
 

@@ -72,6 +72,26 @@ def test_layers_are_known_whatever_stands_around_the_network(exported, layer):
     assert layer_name(exported) == layer
 
 
+@pytest.mark.parametrize(
+    ("pictures", "low", "high"),
+    [
+        pytest.param([(-1, 4)], -1, 4, id="one picture"),
+        pytest.param([(-1, 4), (-3, 2)], -2.5, 3.5, id="means of -2 and 3, largest of -3 and 4"),
+        pytest.param([(0, 1), (0, 1), (0, 1), (0, 9)], 0, 6, id="one far out is met halfway"),
+        pytest.param([(-2, 2)] * 3, -2, 2, id="the same each time"),
+    ],
+)
+def test_ranges_of_litert_lie_between_the_mean_and_the_largest(pictures, low, high):
+    from featherface.export.int8_litert import halfway
+
+    extremes = [
+        {"conv": {"min": np.full((1, 1), least), "max": np.full((1, 1), most)}} for least, most in pictures
+    ]
+    found = halfway(extremes)["conv"]
+    np.testing.assert_allclose(found["min"], [[low]])
+    np.testing.assert_allclose(found["max"], [[high]])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "module"), [("litert", "litert_torch"), ("executorch", "executorch")])
 def test_int8_of_one_size_decodes_as_the_detector_does(name, module, examples, tmp_path):

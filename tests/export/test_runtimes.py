@@ -109,6 +109,30 @@ def test_a_litert_session_is_shared_by_threads_and_survives_pickling():
     _answers_threads_as_it_answers_one(session, side=320)
 
 
+def test_an_openvino_file_of_bytes_finds_the_same_face(portrait, examples, tmp_path):
+    """Its inputs are uint8 in the order of a picture, and floats come to the nearest of those."""
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    from featherface.export.export import export_model
+    from featherface.export.load import load_model
+    from featherface.export.options import Options, find_format
+    from featherface.images import resize
+
+    kind = find_format("openvino")
+    options = Options(kind, (320, 320), "int8", calibration=examples, calibration_images=3)
+    model = export_model(load_model("nano_b")[1], "nano_b", tmp_path, options).model
+    photo = resize(portrait, 320, 320)
+    found, expected = Detector(model, threads=1).detect(photo), Detector("v2").detect(photo)
+    assert len(found) == len(expected) == 1
+    assert iou_matrix(found.boxes, expected.boxes)[0, 0] > 0.8
+    session = pickle.loads(pickle.dumps(open_session(model, threads=1)))
+    _answers_threads_as_it_answers_one(session, side=320)
+    rounded = np.random.default_rng(0).integers(0, 256, (1, 3, 320, 320)).astype(np.float32)
+    far = np.where(rounded == 255, 300, np.where(rounded == 0, -20, rounded + 0.4)).astype(np.float32)
+    np.testing.assert_array_equal(session.run(far)[0], session.run(rounded)[0])
+    with pytest.raises(ModelError, match="fails on images 3x320x320"):
+        session.run(rounded[0])
+
+
 @pytest.mark.slow
 def test_an_executorch_file_finds_the_same_face_from_any_thread(portrait, tmp_path):
     pytest.importorskip("executorch", reason="executorch is not installed: see docs/deployment.md")

@@ -33,7 +33,7 @@ def test_a_checkpoint_is_never_half_written(tiny, tmp_path, monkeypatch):
 def test_a_checkpoint_that_is_none_is_named(tiny, tmp_path):
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "checkpoint.pt").write_bytes(b"half a checkpoint")
-    with pytest.raises(TrainingError, match=r"checkpoint\.pt: not a readable checkpoint"):
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt: not a readable checkpoint$"):
         train(tiny, resume=True)
 
 

@@ -37,7 +37,7 @@ def compress(network: Any) -> None:
 
 
 def of_bytes(network: Any) -> Any:
-    """A network of pictures as they lie in memory, (B, H, W, 3) in uint8, which is what it would turn floats into."""
+    """The network for pictures as they lie in memory, (B, H, W, 3) in uint8: no pass to round floats, none to turn."""
     from openvino import Layout, Type
     from openvino.preprocess import PrePostProcessor
 

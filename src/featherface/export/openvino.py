@@ -47,15 +47,16 @@ def build(model: FeatherFace, options: Options) -> Any:
         output.get_tensor().set_names({name})
     if options.with_nms:
         network = _with_nms(network, options)
-    if int8:
+    if options.takes_bytes:
         network = of_bytes(network)
+    if int8:
         compress(network)
     return network
 
 
 def runner(path: Path, options: Options) -> Run:
     """The file in OpenVINO, computing in float32."""
-    from featherface.runtimes.openvino import OpenVinoSession, in_order
+    from featherface.runtimes.openvino import OpenVinoSession, to_nhwc
 
     if not options.decodes:
         return OpenVinoSession(path, threads=1).run
@@ -64,7 +65,7 @@ def runner(path: Path, options: Options) -> Run:
     model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def run(images: Any) -> Any:
-        found = model([in_order(images) if options.takes_bytes else images])
+        found = model([to_nhwc(images) if options.takes_bytes else images])
         return tuple(np.array(found[name]) for name in DECODED_OUTPUTS)
 
     return run

@@ -30,8 +30,9 @@ class QuantizedNetwork(nn.Module):
     """RGB 0-255 in, `(scores (B, P), box_deltas (B, P, 4), landmark_deltas (B, P, 10))` out.
 
     To be calibrated (`fake_quant.calibrate`) before it rounds. `floats`: groups of layers (see `layers`) that
-    stay float. `cheap_swish`: SiLU as a polynomial, no further from it than 0.026; twice as fast where the
-    runtime makes one kernel of many small operations, which OpenVINO does for one input size only.
+    stay float. `cheap_swish`: SiLU as a polynomial where no conv ends in it, no further from it than 0.026;
+    twice as fast where the runtime makes one kernel of many small operations, which OpenVINO does for one input size
+    only.
     """
 
     def __init__(self, model: FeatherFace, floats: tuple[str, ...] = (), cheap_swish: bool = False) -> None:

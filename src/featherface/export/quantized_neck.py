@@ -30,11 +30,12 @@ class QuantNeck(nn.Module):
 
 
 def _cell(cell: BiFPNCell, arriving: Factors, leaving: Factors, cheap_swish: bool) -> FusedCell:
-    # The sums of the first cell's way up are made within the convs of its projections, and so may their SiLU be.
-    within_convs = () if cell.project is None else (cell.p4_up, cell.p3_up)
+    first = cell.project is not None
 
     def fusion(block: FusionConv, factor: float) -> QuantFusion:
-        return QuantFusion(block, factor, cheap_swish and block not in within_convs)
+        # The projections' convs make these sums themselves, and end in SiLU where it is written as such.
+        within_conv = first and block in (cell.p4_up, cell.p3_up)
+        return QuantFusion(block, factor, cheap_swish and not within_conv)
 
     return FusedCell(
         cell,

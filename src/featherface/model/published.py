@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from featherface.errors import ModelError
+from featherface.errors import ModelError, one_line
 from featherface.model.config import ModelConfig
 from featherface.model.network import FeatherFace, build
 
@@ -78,8 +78,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:  # torch's words are advice on switching its safety off
         raise ModelError(f"{path}: not a readable checkpoint (no tensors by name in it)") from error
     except (OSError, RuntimeError, EOFError, LookupError, ValueError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ModelError(f"{path}: not a readable checkpoint ({reason})") from error
+        raise ModelError(f"{path}: not a readable checkpoint ({one_line(error)})") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict):

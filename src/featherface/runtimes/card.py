@@ -38,7 +38,7 @@ def checked_spec(model: Path) -> ModelSpec:
         raise ModelError(
             f"{path}: {reason_of(error)}; `featherface export` writes it beside the model"
         ) from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise ModelError(f"{path}: not the JSON that `featherface export` writes ({error})") from error
     if decoded:
         raise ModelError(

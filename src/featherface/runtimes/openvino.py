@@ -61,8 +61,8 @@ class OpenVinoSession:
         if request is None:
             request = self._requests.own = self._model.create_infer_request()
         try:
-            found = request.infer({"images": in_order(images) if self._spec.as_bytes else images})
-        except RuntimeError as error:
+            found = request.infer({"images": to_nhwc(images) if self._spec.as_bytes else images})
+        except (RuntimeError, ValueError) as error:
             shape = "x".join(str(side) for side in images.shape)
             raise ModelError(f"{self.path}: fails on images {shape} ({_line(error)})") from error
         scores, boxes, landmarks = (
@@ -74,8 +74,10 @@ class OpenVinoSession:
         return OpenVinoSession, (self.path.absolute(), self.threads, self.precision)
 
 
-def in_order(images: Input) -> NDArray[np.uint8]:
-    """Images (B, 3, H, W) of whole numbers as (B, H, W, 3) in uint8; a view where they lie so."""
+def to_nhwc(images: Input) -> NDArray[np.uint8]:
+    """Images (B, 3, H, W) as (B, H, W, 3) in uint8; a view where they lie so, floats to the nearest of 0 to 255."""
+    if images.dtype != np.uint8:
+        images = np.rint(images).clip(0, 255)
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1), np.uint8)
 
 

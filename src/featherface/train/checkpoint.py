@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from featherface.atomic import atomic_path
-from featherface.errors import TrainingError
+from featherface.errors import TrainingError, reason_of
 from featherface.recipe import completed
 from featherface.train.config import TrainConfig, to_dict
 
@@ -91,8 +91,10 @@ def restore(
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise TrainingError(f"{path}: no checkpoint to resume from") from error
-    except Exception as error:  # on bytes that are no checkpoint the unpickler raises what it stumbles over
-        raise TrainingError(f"{path}: not a readable checkpoint ({type(error).__name__}: {error})") from error
+    except OSError as error:
+        raise TrainingError(f"{path}: {reason_of(error)}") from error
+    except Exception as error:  # what the unpickler stumbles over says nothing to whoever reads it
+        raise TrainingError(f"{path}: not a readable checkpoint") from error
     before, now = json.loads(state["config"]), json.loads(json.dumps(_fixed(config)))
     before = completed(before, json.loads(json.dumps(_fixed(TrainConfig()))))
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
