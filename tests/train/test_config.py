@@ -45,6 +45,7 @@ def test_every_shipped_recipe_parses(path):
             "nano_b_stage9", "nano_b_stage8_mean", preset("nano_b"), id="Nano-B's ninth, the preset's"
         ),
         pytest.param("nano_b_stage10", "nano_b_stage9_mean", preset("nano_b"), id="the tenth keeps it"),
+        pytest.param("nano_b_stage11", "nano_b_stage10", preset("nano_b"), id="and so does the eleventh"),
         pytest.param(
             "nano_b_width", preset("nano_b"), "nano_b_stage1", id="Nano-B's layout afresh, as pruned"
         ),
