@@ -16,6 +16,7 @@ from featherface.export.options import Options, find_format
 from featherface.export.portable import Portable
 from featherface.export.quantized import QuantizedNetwork
 from featherface.export.quantized_neck import _cheap_swish
+from featherface.images import new_input
 from featherface.runtime import open_session
 
 LAYOUTS = [
@@ -151,12 +152,8 @@ def test_openvino_says_what_the_simulation_says(plain, examples, tmp_path):
     images = next(iter(batches(options)))
     session = open_session(done.model, threads=1)
     assert session.spec.as_bytes
-    found, same = session.run(images), session.run(as_bytes(images))
+    picture = images[0].transpose(1, 2, 0).astype(np.uint8)
+    found, same = session.run(images), session.run(new_input(picture, 32, None, as_bytes=True))
     for i, expected in enumerate(network(torch.from_numpy(images))):
         np.testing.assert_array_equal(found[i], same[i])
         assert np.abs(found[i] - expected.numpy()).mean() < 0.02 * float(expected.std()) + 1e-4
-
-
-def as_bytes(images):
-    """Inputs of floats in planes as what a network of bytes is given."""
-    return np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8)).transpose(0, 3, 1, 2)

@@ -70,7 +70,7 @@ def _calibrated(recipe: Any, path: Path, options: Options) -> Any:
     """Each tensor's range: halfway from the mean of the pictures' extremes to the largest of all.
 
     The library's moving average has a memory of twenty pictures. By `vga` V2 loses 0.2 of Easy and 0.7 of Hard so, with
-    the largest 0.1 and 1.0, with the means 1.7 and 1.0.
+    the largest 0.1 and 1.1, with the means 1.7 and 1.1.
     """
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import calibrator
