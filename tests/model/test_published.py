@@ -54,8 +54,14 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, capsys):
     assert "code ran" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", [b"", b"text"])
+@pytest.mark.parametrize("content", [b"", b"text", b"\x80\x02ta.", b"PK\x03\x04"])
 def test_unreadable_files_are_named(tmp_path, content):
     (tmp_path / "bad.pth").write_bytes(content)
-    with pytest.raises(ModelError, match=r"bad\.pth"):
+    with pytest.raises(ModelError, match=r"bad\.pth: not a readable checkpoint \(no tensors by name in it\)"):
+        published.load(tmp_path / "bad.pth")
+
+
+def test_a_folder_says_so(tmp_path):
+    with pytest.raises(ModelError, match=r"bad\.pth: .*directory"):
+        (tmp_path / "bad.pth").mkdir()
         published.load(tmp_path / "bad.pth")

@@ -62,6 +62,37 @@ def test_coordinate_attention_starts_at_the_mean_gate():
     assert (found - mean_gate).abs().max() < 0.1
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"backbone_attention": "relu"}, "the neck's convs read the backbone's maps"),
+        ({"neck_attention": "relu"}, "SSH reads the neck's maps"),
+        ({"backbone_attention": "relu", "context": "plain"}, "SSH is fitted to what it put out with attention"),
+    ],
+)
+def test_convs_take_over_attention_that_is_left_out(changes, reason):
+    model = source(backbone_attention="cbam")
+    with torch.no_grad():  # gates that do not depend on the picture: what takes them over loses nothing
+        for name, tensor in model.named_parameters():
+            if name.endswith(("mlp.2.weight", "spatial.conv.weight")):
+                tensor.zero_()
+            elif name.endswith("mlp.2.bias"):
+                tensor.copy_(torch.linspace(-1, 1, len(tensor)))
+    left_out = transplant(model, dataclasses.replace(model.config, **changes), pictures())
+    difference = (outputs(left_out) - outputs(model)).abs().max() / outputs(model).abs().max()
+    assert difference < 0.02, reason
+
+
+def test_attention_is_left_out_where_channels_grow_too():
+    stages = SMALL.backbone_widths
+    wider = (stages[0], tuple(w + w // 2 for w in stages[1]), stages[2])
+    changes = {"backbone_attention": "relu", "backbone_widths": wider}
+    model = source(backbone_attention="cbam")
+    alike = transplant(model, dataclasses.replace(SMALL, backbone_attention="relu"), pictures())
+    widened = transplant(model, dataclasses.replace(SMALL, **changes), pictures())
+    assert torch.allclose(outputs(widened), outputs(alike), atol=1e-4), "under CBAM it would be refused"
+
+
 def test_nothing_in_common_is_an_error():
     other = ModelConfig(
         name="other", width=8, neck_cells=1, backbone_attention="none", neck_attention="none",

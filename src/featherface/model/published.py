@@ -5,7 +5,6 @@ This is how a user of those weights migrates: `load(path)` gives a `FeatherFace`
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from featherface.errors import ModelError, one_line
+from featherface.errors import ModelError, reason_of
 from featherface.model.config import ModelConfig
 from featherface.model.network import FeatherFace, build
 
@@ -75,10 +74,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file") from error
-    except pickle.UnpicklingError as error:  # torch's words are advice on switching its safety off
+    except OSError as error:
+        raise ModelError(f"{path}: {reason_of(error)}") from error
+    except Exception as error:  # the unpickler's words: where it stumbled, or how to switch its safety off
         raise ModelError(f"{path}: not a readable checkpoint (no tensors by name in it)") from error
-    except (OSError, RuntimeError, EOFError, LookupError, ValueError) as error:
-        raise ModelError(f"{path}: not a readable checkpoint ({one_line(error)})") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict):

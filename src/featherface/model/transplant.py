@@ -5,6 +5,7 @@ Tensors of the same name and shape are copied. Where the layouts differ:
 - a deformable 3x3 becomes the plain 3x3 that best fits its output by least squares, layer after layer, on
   the new network's own inputs (its constant part goes into the batch norm that follows);
 - Coordinate Attention in the place of CBAM starts at CBAM's mean gate per channel;
+- where attention is left out, the convs behind it take over its mean gate per channel (see `gates`);
 - convs of SSH that get fewer inputs keep the best of theirs (`low_rank`);
 - refinements start as zero (see `layers.Refinement`).
 """
@@ -21,10 +22,10 @@ from torch.nn import functional as F
 from featherface.errors import ModelError
 from featherface.model.attention import CoordinateAttention
 from featherface.model.config import ModelConfig
+from featherface.model.gates import mean_gates, silence
 from featherface.model.layers import DeformableConv2d
 from featherface.model.low_rank import with_low_rank
 from featherface.model.network import FeatherFace, build
-from featherface.model.observe import mean_of
 from featherface.model.widen import WIDTHS, check_widening, is_wider, widen
 
 # Convs of SSH by depth: those of one depth see inputs that are already final.
@@ -52,6 +53,7 @@ def transplant(source: FeatherFace, config: ModelConfig, pictures: Sequence[Tens
         raise ModelError(f"nothing of {source.config.name} fits the layout of {config.name}")
     if config.neck_attention == "coordinate" and source.config.neck_attention == "cbam":
         _start_at_mean_gates(source, student, pictures)
+    silence(source, student, pictures)
     if config.context == "plain" and source.config.context == "deformable":
         for depth in _SSH_DEPTHS:
             _fit_convs(source, student, depth, pictures)
@@ -68,17 +70,6 @@ def copy_matching(theirs: Mapping[str, Tensor], target: nn.Module) -> int:
                 tensor.copy_(theirs[name])
                 copied += tensor.numel() if name in learnable else 0
     return copied
-
-
-def mean_gates(
-    model: FeatherFace, attentions: Sequence[nn.Module], pictures: Sequence[Tensor]
-) -> list[Tensor]:
-    """Of each attention, how much of its map (B, C, H, W) it lets through on average, channel by channel: (C,)."""
-
-    def share(x: Tensor, gated: Tensor) -> Tensor:
-        return gated.abs().sum((0, 2, 3)) / x.abs().sum((0, 2, 3)).clamp(min=1e-6)
-
-    return mean_of(model, attentions, pictures, share)
 
 
 def _start_at_mean_gates(source: FeatherFace, student: FeatherFace, pictures: Sequence[Tensor]) -> None:

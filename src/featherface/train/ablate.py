@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from featherface.errors import ConfigError, ModelError
 from featherface.model.attention import CBAM, CoordinateAttention
 from featherface.model.config import BackboneAttention, NeckAttention
-from featherface.model.layers import DeformableConv2d
+from featherface.model.gates import attention_places, scale_inputs
 from featherface.model.network import FeatherFace, build
-from featherface.model.transplant import copy_matching, mean_gates
+from featherface.model.transplant import copy_matching, transplant
 from featherface.recipe import load_recipe
 from featherface.train.config import TrainConfig
 
@@ -136,9 +136,9 @@ def arm_start(base: FeatherFace, arm: Arm, start: str = "fresh") -> FeatherFace:
     kept = base.state_dict().items()
     copy_matching({n: t for n, t in kept if start == "own" or "attention" not in n}, network)
     if start == "same_function":
-        for attention, readers in _places(network):
+        for attention, readers in attention_places(network):
             if _silenced(attention):
-                _scale_inputs(readers, torch.tensor(1 / (1 + _QUIET_GATE)))
+                scale_inputs(readers, torch.tensor(1 / (1 + _QUIET_GATE)))
     return network
 
 
@@ -156,27 +156,8 @@ def without_attention(base: FeatherFace, pictures: Sequence[Tensor]) -> FeatherF
         raise ModelError(
             f"{base.config.name}: no attention at backbone or neck to begin as ({', '.join(kinds)})"
         )
-    gates = mean_gates(base, [block.get_submodule("attention") for block, _ in _places(base)], pictures)
-    network = build(dataclasses.replace(base.config, backbone_attention="relu", neck_attention="relu")).eval()
-    copy_matching({n: t for n, t in base.state_dict().items() if "attention" not in n}, network)
-    for (_, readers), gate in zip(_places(network), gates, strict=True):
-        _scale_inputs(readers, 1 + gate)
-    return network
-
-
-def _places(network: FeatherFace) -> list[tuple[nn.Module, list[nn.Module]]]:
-    """Each attention, from the backbone's first to the neck's last, and the convs that read its map."""
-    cell = "neck.cells.0.project"
-    readers = [[f"{cell}.p3.0"], *([f"{cell}.{p}.0", f"{cell}.{p}_again.0"] for p in ("p4", "p5"))]
-    readers += [
-        [f"context.{level}.reduce"] if inputs else [f"context.{level}.conv3.0", f"context.{level}.conv5_1.0"]
-        for level, inputs in enumerate(network.config.context_inputs)
-    ]
-    attentions = [*network.backbone_attention, *network.neck_attention]
-    return [
-        (block, [network.get_submodule(name) for name in names])
-        for block, names in zip(attentions, readers, strict=True)
-    ]
+    layout = dataclasses.replace(base.config, backbone_attention="relu", neck_attention="relu")
+    return transplant(base, layout, pictures)
 
 
 def _silenced(block: nn.Module) -> bool:
@@ -192,13 +173,3 @@ def _silenced(block: nn.Module) -> bool:
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)
     return True
-
-
-def _scale_inputs(readers: Sequence[nn.Module], scale: Tensor) -> None:
-    """Let convs read their input channels multiplied by `scale` (C,) or ()."""
-    for reader in readers:
-        convs = [m for m in reader.modules() if isinstance(m, nn.Conv2d)]
-        assert isinstance(reader, nn.Conv2d | DeformableConv2d)
-        with torch.no_grad():
-            for conv in convs:
-                conv.weight.mul_(scale.reshape(1, -1, 1, 1))
