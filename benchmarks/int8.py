@@ -1,7 +1,7 @@
 """AP of the int8 files beside float's, on WIDER FACE's validation pictures.
 
     python benchmarks/int8.py --data ../shared/data/widerface --json docs/numbers/int8.json \\
-        src/featherface/weights/v2.onnx exported/v2-int8.onnx exported/v2-int8.openvino.xml \\
+        src/featherface/weights/v2.onnx exported/v2-int8.onnx exported/v2-int8.openvino.onnx \\
         exported/v2-int8-640x640.tflite exported/v2-int8-640x640.pte
 
 Files that take any size are measured by protocol `original`; of one size (LiteRT, ExecuTorch), by `vga`, and the first

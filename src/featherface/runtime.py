@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from featherface.errors import ModelError, one_line, reason_of
 from featherface.images import Input
-from featherface.runtimes.card import card_path, checked_spec
+from featherface.runtimes.card import card_path, checked_spec, is_openvino
 from featherface.runtimes.spec import ModelSpec, read_spec
 from featherface.runtimes.versions import import_failure, refuse_older
 
@@ -97,12 +97,14 @@ class OnnxSession:
 def open_session(path: str | Path, threads: int | None = None) -> Session:
     """A model file in the runtime that its suffix names.
 
-    .xml is OpenVINO's, .param ncnn's, .tflite LiteRT's, .pte ExecuTorch's, anything else ONNX.
+    .xml and .openvino.onnx are OpenVINO's, .param ncnn's, .tflite LiteRT's, .pte ExecuTorch's, anything else is
+    ONNX Runtime's.
 
     Raises ModelError for a file that cannot be run, MissingExtraError when its runtime is not installed.
     """
-    match Path(path).suffix.lower():
-        case ".pt" | ".mlpackage" as suffix:
+    suffix = ".xml" if is_openvino(path) else Path(path).suffix.lower()
+    match suffix:
+        case ".pt" | ".mlpackage":
             raise ModelError(
                 f"{path}: the detector does not run {_NOT_RUN[suffix]} files; export another format"
             )
@@ -138,6 +140,10 @@ def _spec(session: Any, path: str) -> ModelSpec:
         raise ModelError(f"{path}: decodes by itself, and so does the detector; export without --with-decode")
     if about is None or not outputs.issuperset(_OUTPUTS) or "images" not in inputs:
         raise ModelError(f"{path}: not a featherface model; export one with `featherface export`")
+    if inputs["images"].type == "tensor(uint8)":
+        raise ModelError(
+            f"{path}: an int8 file for OpenVINO, which is known by a name that ends in .openvino.onnx"
+        )
     height, width = inputs["images"].shape[2:]
     fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
     return read_spec(about, path, fixed)

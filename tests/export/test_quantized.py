@@ -61,7 +61,7 @@ RANGES = [
     pytest.param(
         False, None, [2.0, 4.0], (4 / 255, 0, 0, 255), id="zero is always a level: convs pad with it"
     ),
-    pytest.param(False, (0.0, 255.0), [3.0], (1.0, 0, 0, 255), id="pixels are integers already"),
+    pytest.param(False, (0.0, 255.0), [3.0], (1.0, 0, 0, 255), id="a range that is known"),
 ]
 
 

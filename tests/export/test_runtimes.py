@@ -124,6 +124,9 @@ def test_an_openvino_file_of_bytes_finds_the_same_face(portrait, examples, tmp_p
     found, expected = Detector(model, threads=1).detect(photo), Detector("v2").detect(photo)
     assert len(found) == len(expected) == 1
     assert iou_matrix(found.boxes, expected.boxes)[0, 0] > 0.8
+    shutil.copy(model, tmp_path / "renamed.onnx")
+    with pytest.raises(ModelError, match=r"renamed\.onnx: an int8 file for OpenVINO, .* \.openvino\.onnx"):
+        open_session(tmp_path / "renamed.onnx")
     session = pickle.loads(pickle.dumps(open_session(model, threads=1)))
     _answers_threads_as_it_answers_one(session, side=320)
     rounded = np.random.default_rng(0).integers(0, 256, (1, 3, 320, 320)).astype(np.float32)
@@ -245,7 +248,7 @@ def test_files_for_other_programs_are_told(name, reason, tmp_path):
         Detector(tmp_path / name)
 
 
-@pytest.mark.parametrize("file", ["x.xml", "x.param", "x.tflite"])
+@pytest.mark.parametrize("file", ["x.xml", "x.openvino.onnx", "x.param", "x.tflite"])
 def test_a_runtime_that_is_too_old_is_refused_when_a_file_is_opened(file, tmp_path, monkeypatch):
     for module in ("openvino", "ncnn", "ai_edge_litert"):
         pytest.importorskip(module)
@@ -277,6 +280,7 @@ class Without:
     ("suffix", "package", "extra"),
     [
         (".xml", "openvino", "openvino"),
+        (".openvino.onnx", "openvino", "openvino"),
         (".param", "ncnn", "ncnn"),
         (".tflite", "ai_edge_litert", "litert"),
         (".pte", "executorch", "executorch"),

@@ -67,7 +67,10 @@ def test_coordinate_attention_starts_at_the_mean_gate():
     [
         ({"backbone_attention": "relu"}, "the neck's convs read the backbone's maps"),
         ({"neck_attention": "relu"}, "SSH reads the neck's maps"),
-        ({"backbone_attention": "relu", "context": "plain"}, "SSH is fitted to what it put out with attention"),
+        (
+            {"backbone_attention": "relu", "context": "plain"},
+            "SSH is fitted to what it put out with attention",
+        ),
     ],
 )
 def test_convs_take_over_attention_that_is_left_out(changes, reason):

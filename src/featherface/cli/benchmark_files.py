@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from featherface.errors import ConfigError, ModelError, reason_of
+from featherface.runtimes.card import is_openvino
 
 if TYPE_CHECKING:
     from featherface.benchmark.run import Subject
@@ -95,7 +96,7 @@ def _wanted(model: str, form: str, size: str, work: Path, calibration: Path | No
 
         return Wanted(title, find_model(model), size)
     _check_file(path)
-    if hint and path.suffix == ".xml":
+    if hint and is_openvino(path):
         return Wanted(title, path, size, hint)
     return Wanted(path.name, path, size)
 

@@ -1,4 +1,7 @@
-"""int8, simulated: ranges that are watched first, then rounded to, and convs with int8 weights."""
+"""int8, simulated: ranges that are watched first, then rounded to, and convs with int8 weights.
+
+The two roundings are operators of their own: torch's cannot be exported where sizes are free.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,29 @@ _LEVELS = 255
 _LARGEST = 127
 _PAIR = (2**15 - 1) / _LEVELS - 1
 """What two neighbouring weights of one sign may add up to, in steps: rounding may add a half to each."""
+
+
+@torch.library.custom_op("featherface::round_map", mutates_args=())
+def round_map(x: Tensor, scale: float, zero: int, least: int, most: int) -> Tensor:
+    """`x` to the nearest of the steps `least` to `most`, of size `scale`, where `zero` stands for 0."""
+    return torch.fake_quantize_per_tensor_affine(x, scale, zero, least, most)
+
+
+@torch.library.custom_op("featherface::round_weights", mutates_args=())
+def round_weights(weight: Tensor, steps: Tensor) -> Tensor:
+    """Weights (O, I, H, W) to 127 steps to each side of 0, whose sizes are `steps` (O,)."""
+    zeros = torch.zeros_like(steps, dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(weight, steps, zeros, 0, -_LARGEST, _LARGEST)
+
+
+@round_map.register_fake
+def _(x: Tensor, scale: float, zero: int, least: int, most: int) -> Tensor:
+    return torch.empty_like(x)
+
+
+@round_weights.register_fake
+def _(weight: Tensor, steps: Tensor) -> Tensor:
+    return torch.empty_like(weight)
 
 
 class Rounding(nn.Module):
@@ -41,8 +67,7 @@ class Rounding(nn.Module):
             self._watch(min(x.min().item(), 0.0), max(x.max().item(), 0.0))
         if self.state != "rounding":
             return x
-        scale, zero, least, most = self.grid()
-        return torch.fake_quantize_per_tensor_affine(x, scale, zero, least, most)
+        return round_map(x, *self.grid())  # type: ignore[no-any-return]
 
     def _watch(self, low: float, high: float) -> None:
         """Means of each picture's extremes: the largest value of all is far out, and all others would pay for it.
@@ -85,7 +110,7 @@ class QuantConv(nn.Module):
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
         conv = self.conv
-        weight = _rounded(conv.weight, self.steps) if self.state == "rounding" else conv.weight
+        weight = round_weights(conv.weight, self.steps) if self.state == "rounding" else conv.weight
         y = F.conv2d(x, weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
         if plus is not None:
             y = y + plus
@@ -129,8 +154,3 @@ def weight_steps(weight: Tensor) -> Tensor:
         sums = torch.maximum(pairs.clamp(min=0).sum(2), (-pairs).clamp(min=0).sum(2))
         steps = torch.maximum(steps, sums.flatten(1).amax(1) / _PAIR)
     return steps.clamp(min=1e-10)
-
-
-def _rounded(weight: Tensor, steps: Tensor) -> Tensor:
-    zeros = torch.zeros_like(steps, dtype=torch.int32)
-    return torch.fake_quantize_per_channel_affine(weight, steps, zeros, 0, -_LARGEST, _LARGEST)

@@ -13,7 +13,7 @@ from featherface.export.versions import versions
 from featherface.model.network import FeatherFace
 from featherface.runtimes.card import card_path
 
-_INT8_BY = 4
+_INT8_BY = 5
 """Raised whenever int8 files of the same network and pictures come out otherwise: they are made anew then."""
 
 

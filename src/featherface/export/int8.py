@@ -23,7 +23,7 @@ from featherface.export.calibration import batches
 from featherface.export.equalise import equalised
 from featherface.export.layers import GROUPS, is_in
 from featherface.export.onnx import describe
-from featherface.export.onnx_graph import add_nms, build, halve_weights
+from featherface.export.onnx_graph import add_nms, build, halve_weights, share_constants
 from featherface.export.options import Options
 from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS
 from featherface.model.network import FeatherFace
@@ -63,7 +63,7 @@ def convert_int8(model: FeatherFace, target: Path, options: Options) -> None:
     graph = onnx.load(target)
     if options.decodes:
         _drop_deltas(graph.graph)
-    _share_constants(graph.graph)
+    share_constants(graph.graph)
     halve_weights(graph.graph)
     describe(graph, model, model.config.name)
     if options.with_nms:
@@ -184,20 +184,6 @@ def _write_float(model: FeatherFace, target: Path, options: Options) -> None:
     for i, node in enumerate(graph.graph.node):
         node.name = f"{node.name}/{i}"
     onnx.save(graph, target)
-
-
-def _share_constants(graph: onnx.GraphProto) -> None:
-    """Keep one of equal constants: every channel of every conv comes with a zero point and a scale."""
-    first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
-    known_as: dict[str, str] = {}
-    for tensor in graph.initializer:
-        content = (tensor.data_type, tuple(tensor.dims), onnx.numpy_helper.to_array(tensor).tobytes())
-        known_as[tensor.name] = first.setdefault(content, tensor.name)
-    for node in graph.node:
-        node.input[:] = [known_as.get(name, name) for name in node.input]
-    kept = [tensor for tensor in graph.initializer if known_as[tensor.name] == tensor.name]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]

@@ -11,7 +11,7 @@ import logging
 import string
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +60,21 @@ def trace_onnx(
     deployed: nn.Module,
     outputs: Sequence[str] = OUTPUTS,
     input_size: tuple[int, int] | None = None,
+    as_bytes: bool = False,
+    translations: Mapping[Any, Callable[..., Any]] = ONNX_TRANSLATIONS,
 ) -> onnx.ModelProto:
-    """The graph of a shipped network: any batch and size, or one picture of `input_size` (height, width)."""
+    """The graph of a shipped network: any batch and size, or one picture of `input_size` (height, width).
+
+    `as_bytes`: it takes uint8 (B, H, W, 3). `translations`: operators of ours, as functions that make ONNX of them.
+    """
     height, width = input_size or (96, 128)
     generator = torch.Generator().manual_seed(0)
     sample = torch.rand(2 if input_size is None else 1, 3, height, width, generator=generator) * 255
     rows, columns = torch.export.Dim("rows", min=1), torch.export.Dim("columns", min=1)
-    free = {0: torch.export.Dim("batch"), 2: PAD_MULTIPLE * rows, 3: PAD_MULTIPLE * columns}
+    first = 1 if as_bytes else 2
+    free = {0: torch.export.Dim("batch"), first: PAD_MULTIPLE * rows, first + 1: PAD_MULTIPLE * columns}
+    if as_bytes:
+        sample = sample.permute(0, 2, 3, 1).to(torch.uint8)
     with _quiet():
         program = torch.onnx.export(
             deployed,
@@ -76,7 +84,7 @@ def trace_onnx(
             input_names=["images"],
             output_names=list(outputs),
             dynamic_shapes=(free,) if input_size is None else None,
-            custom_translation_table=ONNX_TRANSLATIONS,  # type: ignore[arg-type]
+            custom_translation_table=dict(translations),
         )
         assert program is not None
         return onnxslim.slim(program.model_proto)  # type: ignore[no-any-return]
@@ -96,7 +104,9 @@ def describe(graph: onnx.ModelProto, model: FeatherFace, name: str) -> None:
     }
     del graph.metadata_props[:]
     graph.metadata_props.add(key="featherface", value=json.dumps(about))
-    for value, names in [(graph.graph.input[0], ("batch", None, "height", "width"))] + [
+    as_bytes = graph.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    sides = ("batch", "height", "width", None) if as_bytes else ("batch", None, "height", "width")
+    for value, names in [(graph.graph.input[0], sides)] + [
         (output, ("batch", "priors", None)) for output in graph.graph.output
     ]:
         for axis, free in zip(value.type.tensor_type.shape.dim, names, strict=False):

@@ -80,3 +80,17 @@ def halve_weights(graph: onnx.GraphProto) -> None:
         name, wide = tensor.name, numpy_helper.to_array(tensor)
         tensor.CopyFrom(numpy_helper.from_array(wide.astype(np.float16), f"{name}_half"))
         graph.node.insert(0, helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+
+
+def share_constants(graph: onnx.GraphProto) -> None:
+    """Keep one of equal constants: every channel of every conv comes with a zero point and a scale."""
+    first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    known_as: dict[str, str] = {}
+    for tensor in graph.initializer:
+        content = (tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes())
+        known_as[tensor.name] = first.setdefault(content, tensor.name)
+    for node in graph.node:
+        node.input[:] = [known_as.get(name, name) for name in node.input]
+    kept = [tensor for tensor in graph.initializer if known_as[tensor.name] == tensor.name]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

@@ -1,4 +1,7 @@
-"""OpenVINO IR, converted from the traced torch network, so that deformable convs become its own operator."""
+"""OpenVINO IR, converted from the traced torch network, so that deformable convs become its own operator.
+
+In int8 it is ONNX (see `int8_openvino`).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from featherface.export.check import Run
-from featherface.export.int8_openvino import calibrated, compress, of_bytes, shrink
+from featherface.export.int8_openvino import convert_int8
 from featherface.export.options import Options
 from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, portable, trace
 from featherface.export.torchvision_op import with_torchvision_op
@@ -22,36 +25,28 @@ def check_installed(options: Options) -> None:
 
 
 def convert(model: FeatherFace, target: Path, options: Options) -> None:
-    """Write the .xml and the .bin beside it."""
+    """Write the .xml and the .bin beside it, or the one file in int8."""
     import openvino
 
-    network = build(model, options)
-    openvino.save_model(network, target, compress_to_fp16=options.precision == "fp16")
     if options.precision == "int8":
-        shrink(target)
+        convert_int8(model, target, options)
+    else:
+        openvino.save_model(_build(model, options), target, compress_to_fp16=options.precision == "fp16")
 
 
-def build(model: FeatherFace, options: Options) -> Any:
+def _build(model: FeatherFace, options: Options) -> Any:
     """The OpenVINO model with named input and outputs."""
     import openvino
 
     size = options.input_size or (-1, -1)
     batch = -1 if options.input_size is None and not options.with_nms else 1
-    int8 = options.precision == "int8"
-    plain = calibrated(model, options) if int8 else with_torchvision_op(portable(model, options))
-    traced = trace(plain, options)
+    traced = trace(with_torchvision_op(portable(model, options)), options)
     network = openvino.convert_model(traced, input=[batch, 3, *size])
     network.input(0).get_tensor().set_names({"images"})
     names = DECODED_OUTPUTS if options.decodes else RAW_OUTPUTS
     for output, name in zip(network.outputs, names, strict=True):
         output.get_tensor().set_names({name})
-    if options.with_nms:
-        network = _with_nms(network, options)
-    if options.takes_bytes:
-        network = of_bytes(network)
-    if int8:
-        compress(network)
-    return network
+    return _with_nms(network, options) if options.with_nms else network
 
 
 def runner(path: Path, options: Options) -> Run:

@@ -31,6 +31,8 @@ class Format:
     deformable: bool = True
     fp16: bool = False
     int8: bool = False
+    int8_suffix: str = ""
+    """Of an int8 file, where it is another."""
     float_layers: tuple[str, ...] = ("backbone.stage1", "heads")
     """Groups of layers (see `layers`) that int8 files keep in float, by measurement (docs/deployment.md)."""
     extra: str = "train"
@@ -47,6 +49,7 @@ FORMATS: dict[str, Format] = {
         nms=True,
         fp16=True,
         int8=True,
+        int8_suffix=".openvino.onnx",
         float_layers=(),
         extra="openvino",
     ),
@@ -162,6 +165,7 @@ class Options:
 
     def file_name(self, model: str) -> str:
         """Says what is special: `v2.onnx`, `v2-int8.onnx`, `v2-640x640.tflite`."""
+        kind = self.format
         parts = [model]
         if self.precision != "fp32":
             parts.append(self.precision)
@@ -169,7 +173,7 @@ class Options:
             parts.append("nms" if self.with_nms else "decode")
         if self.input_size is not None:
             parts.append(f"{self.input_size[0]}x{self.input_size[1]}")
-        return "-".join(parts) + self.format.suffix
+        return "-".join(parts) + ((self.precision == "int8" and kind.int8_suffix) or kind.suffix)
 
 
 def find_format(name: str) -> Format:

@@ -42,7 +42,6 @@ class QuantizedNetwork(nn.Module):
         with torch.no_grad():
             stem = network.backbone.stage1[0][0]  # type: ignore[index]
             stem.weight.copy_(stem.weight.flip(1))
-        self.pixels = Rounding(fixed=(0.0, 255.0))
         self.mean: Tensor
         self.register_buffer("mean", torch.tensor(BGR_MEAN[::-1]).view(1, 3, 1, 1))
         self.backbone = QuantBackbone(network.backbone)
@@ -66,7 +65,7 @@ class QuantizedNetwork(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        maps = self.backbone(self.pixels(images) - self.mean)
+        maps = self.backbone(images - self.mean)
         maps = each(self.backbone_attention, maps)
         maps = each(self.neck_attention, self.neck(maps))
         maps = each(self.head_attention, each(self.context, maps))
@@ -132,7 +131,8 @@ class QuantCBAM(nn.Module):
     """relu(x + CBAM(x)); the two layers on pooled channels stay float, they are small.
 
     The second of them reads the sum of both poolings, so that the sigmoid ends a conv: that of a sum of two convs the
-    runtime works out anew at each place of the map.
+    runtime works out anew at each place of the map. What is pooled over the channels has no sign: from maps with one
+    the runtime works the conv behind it out wrongly.
     """
 
     def __init__(self, cbam: CBAM) -> None:
@@ -142,7 +142,7 @@ class QuantCBAM(nn.Module):
         )
         with torch.no_grad():
             self.second.bias.mul_(2)  # type: ignore[union-attr]
-        self.gated, self.pooled = Rounding(signed=True), Rounding(signed=True)
+        self.gated, self.pooled = Rounding(signed=True), Rounding()
         self.spatial = QuantConv(cbam.spatial.conv, torch.sigmoid)
         self.factor, self.out = Rounding(fixed=(0.0, 2.0)), Rounding(border=True)
 

@@ -31,7 +31,9 @@ def silence(source: FeatherFace, target: FeatherFace, pictures: Sequence[Tensor]
     """
     gone = [
         (block, readers)
-        for (block, _), (ours, readers) in zip(attention_places(source), attention_places(target), strict=True)
+        for (block, _), (ours, readers) in zip(
+            attention_places(source), attention_places(target), strict=True
+        )
         if hasattr(block, "attention") and not hasattr(ours, "attention")
     ]
     if gone:

@@ -18,6 +18,11 @@ def card_path(model: Path) -> Path:
     return model.with_name(f"{model.name}.json")
 
 
+def is_openvino(path: str | Path) -> bool:
+    """Whether a model file is OpenVINO's: IR, or ONNX in a form that only it is quick with."""
+    return Path(path).name.lower().endswith((".xml", ".openvino.onnx"))
+
+
 def checked_spec(model: Path) -> ModelSpec:
     """The layout from the JSON beside the model, once its files are found to be the ones it names.
 

@@ -1,4 +1,4 @@
-"""OpenVINO models (.xml with .bin) on the CPU."""
+"""OpenVINO models (.xml with .bin, or one .openvino.onnx) on the CPU."""
 
 from __future__ import annotations
 
