@@ -14,19 +14,10 @@ pytest.importorskip("optuna", reason="the prune extra is not installed")
 from featherface.cli.prune_search import write_results
 from featherface.errors import ConfigError, ModelError, TrainingError
 from featherface.model import preset
-from featherface.prune.config import (
-    PruneConfig,
-    RefitConfig,
-    SearchConfig,
-    SoftConfig,
-    load_config,
-    some_search,
-    to_toml,
-)
+from featherface.prune.config import PruneConfig, RefitConfig, SearchConfig, load_config, some_search
 from featherface.prune.front import draw, write_table
 from featherface.prune.layout import PARTS, Rates, pruned_layout
 from featherface.prune.search import Measured, Search, Trial, choose, with_front
-from featherface.train.config import load_config as load_training
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = SearchConfig(trials=12, seed=3, parts=("stage3", "neck"))
@@ -302,41 +293,6 @@ def test_the_default_search_takes_nothing_whole_from_what_ships(name):
     search = SearchConfig()
     layout = pruned_layout(preset(name), Rates(**dict.fromkeys(search.parts, search.highest)), "small")
     assert min(layout.width, *layout.level_widths, *filter(None, layout.context_inputs)) >= 8
-
-
-SHIPPED = ["nano_b", "nano_b_half", "nano_b_search"]
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_recipe_parses(name):
-    recipe = load_config(ROOT / "configs" / f"{name}.toml")
-    assert recipe.name == name and recipe.max_parameters == 180_000
-    assert (recipe.search.trials > 0) == name.endswith("search")
-    assert load_training(ROOT / recipe.train).data.sources, "--smoke needs data"
-
-
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        *(pytest.param(load_config(ROOT / "configs" / f"{name}.toml"), id=name) for name in SHIPPED),
-        pytest.param(PruneConfig(init="v2.safetensors"), id="all as by default"),
-        pytest.param(PruneConfig(init='C:\\a "b"\n\x7f\té😀'), id="a path of all sorts"),
-        pytest.param(
-            PruneConfig(
-                init="a",
-                train="b",
-                rates=Rates(neck=1 / 3, stem=1e-9),
-                search=SearchConfig(trials=1, parts=("stem", "neck"), max_lr=1e-5),
-                soft=SoftConfig(7, 3),
-                refit=RefitConfig(5, 64),
-            ),
-            id="every table, numbers with many digits",
-        ),
-    ],
-)
-def test_a_recipe_as_toml_is_the_same_recipe(recipe, tmp_path):
-    (tmp_path / "again.toml").write_text(to_toml(recipe), encoding="utf-8")
-    assert load_config(tmp_path / "again.toml") == recipe
 
 
 def test_the_chosen_recipe_has_all_that_the_search_measured_with(tmp_path):
