@@ -2,11 +2,11 @@
 
     python benchmarks/int8.py --data ../shared/data/widerface --json docs/numbers/int8.json \\
         src/featherface/weights/v2.onnx exported/v2-int8.onnx exported/v2-int8.openvino.onnx \\
-        exported/v2-int8-640x640.tflite exported/v2-int8-640x640.pte
+        exported/v2-int8-640x640.openvino.onnx exported/v2-int8-640x640.tflite exported/v2-int8-640x640.pte
 
-Files that take any size are measured by protocol `original`; of one size (LiteRT, ExecuTorch), by `vga`, and the first
-file, the baseline, by both. Export them first, as docs/deployment.md says. Rows that the JSON has of other files stay,
-because not every converter goes into one environment; each says what its processor has.
+Files that take any size are measured by protocol `original`; of one size (LiteRT's and ExecuTorch's always), by `vga`,
+and the first file, the baseline, by both. Export them first, as docs/deployment.md says. Rows that the JSON has of
+other files stay, because not every converter goes into one environment; each says what its processor has.
 """
 
 from __future__ import annotations

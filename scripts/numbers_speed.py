@@ -48,11 +48,8 @@ def speed_sizes() -> str:
 
 def title(subject: dict[str, Any]) -> str:
     """A benchmark's subject, with V1 by its name."""
-    return (
-        str(subject["title"])
-        .replace("featherface_v1_489015.onnx", "V1, published, onnx")
-        .removesuffix(".onnx")
-    )
+    name = str(subject["title"]).replace("featherface_v1_489015.onnx", "V1, published, onnx")
+    return name if name.endswith(".openvino.onnx") else name.removesuffix(".onnx")
 
 
 def spread(times: dict[str, float]) -> str:

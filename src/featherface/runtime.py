@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from featherface.errors import ModelError, one_line, reason_of
 from featherface.images import Input
-from featherface.runtimes.card import card_path, checked_spec, is_openvino
+from featherface.runtimes.card import OPENVINO_ONNX, card_path, checked_spec, is_openvino
 from featherface.runtimes.spec import ModelSpec, read_spec
 from featherface.runtimes.versions import import_failure, refuse_older
 
@@ -102,9 +102,12 @@ def open_session(path: str | Path, threads: int | None = None) -> Session:
 
     Raises ModelError for a file that cannot be run, MissingExtraError when its runtime is not installed.
     """
-    suffix = ".xml" if is_openvino(path) else Path(path).suffix.lower()
-    match suffix:
-        case ".pt" | ".mlpackage":
+    if is_openvino(path):
+        from featherface.runtimes.openvino import OpenVinoSession
+
+        return OpenVinoSession(path, threads)
+    match Path(path).suffix.lower():
+        case ".pt" | ".mlpackage" as suffix:
             raise ModelError(
                 f"{path}: the detector does not run {_NOT_RUN[suffix]} files; export another format"
             )
@@ -112,10 +115,6 @@ def open_session(path: str | Path, threads: int | None = None) -> Session:
             raise ModelError(
                 f"{path}: weights, not a network that runs; `featherface export --model` makes one"
             )
-        case ".xml":
-            from featherface.runtimes.openvino import OpenVinoSession
-
-            return OpenVinoSession(path, threads)
         case ".param":
             from featherface.runtimes.ncnn import NcnnSession
 
@@ -142,7 +141,7 @@ def _spec(session: Any, path: str) -> ModelSpec:
         raise ModelError(f"{path}: not a featherface model; export one with `featherface export`")
     if inputs["images"].type == "tensor(uint8)":
         raise ModelError(
-            f"{path}: an int8 file for OpenVINO, which is known by a name that ends in .openvino.onnx"
+            f"{path}: an int8 file for OpenVINO, which is known by a name that ends in {OPENVINO_ONNX}"
         )
     height, width = inputs["images"].shape[2:]
     fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None

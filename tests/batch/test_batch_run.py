@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -252,6 +253,14 @@ def test_parquet_of_another_schema_in_the_output_is_named_and_kept(batch, photos
 def test_bad_options_write_nothing(batch, photos, tmp_path, options, error):
     with pytest.raises(error):
         batch(photos, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_another_runtime_writes_nothing(batch, photos, tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="the extra litert is not installed")
+    file = Path(__file__).parents[1] / "export" / "data" / "nano_b-fp16-320x320.tflite"
+    with pytest.raises(ConfigError, match=r"320x320\.tflite: batch runs models in ONNX Runtime"):
+        batch(photos, tmp_path / "out", model=str(file))
     assert not (tmp_path / "out").exists()
 
 

@@ -186,7 +186,13 @@ def test_a_broken_runtime_is_not_called_missing(error, about, kind, said):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "package"), [(".xml", "openvino"), (".param", "ncnn"), (".tflite", "ai_edge_litert")]
+    ("suffix", "package"),
+    [
+        (".xml", "openvino"),
+        (".openvino.onnx", "openvino"),
+        (".param", "ncnn"),
+        (".tflite", "ai_edge_litert"),
+    ],
 )
 def test_opening_a_file_says_that_its_runtime_is_broken(suffix, package, tmp_path, monkeypatch):
     from featherface.runtime import open_session

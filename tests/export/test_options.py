@@ -63,6 +63,24 @@ def test_what_a_format_cannot_do_is_said_at_once(name, options, reason):
         Options(find_format(name), **options)
 
 
+INT8 = {"precision": "int8", "calibration": Path()}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("onnx", {}, "v2.onnx"),
+        ("onnx", {**INT8, "with_nms": True}, "v2-int8-nms.onnx"),
+        ("openvino", {"precision": "fp16"}, "v2-fp16.openvino.xml"),
+        ("openvino", {**INT8, "input_size": (320, 640)}, "v2-int8-320x640.openvino.onnx"),
+        ("openvino", {**INT8, "with_decode": True}, "v2-int8-decode.openvino.onnx"),
+        ("litert", {**INT8, "input_size": (640, 640)}, "v2-int8-640x640.tflite"),
+    ],
+)
+def test_a_files_name_says_what_is_special(name, options, expected):
+    assert Options(find_format(name), **options).file_name("v2") == expected
+
+
 @pytest.mark.parametrize("text", ["640", "640x", "ax640", "-64x64", "64x64x3", ""])
 def test_input_sizes_that_are_none(text):
     with pytest.raises(ConfigError, match="HEIGHTxWIDTH"):

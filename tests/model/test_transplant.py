@@ -96,6 +96,14 @@ def test_attention_is_left_out_where_channels_grow_too():
     assert torch.allclose(outputs(widened), outputs(alike), atol=1e-4), "under CBAM it would be refused"
 
 
+@pytest.mark.parametrize("changes", [{"neck_attention": "relu"}, {"neck_attention": "coordinate"}])
+def test_a_narrower_neck_has_nothing_to_take_over(changes):
+    model = source()
+    narrower = transplant(model, dataclasses.replace(SMALL, width=8, **changes), pictures())
+    assert torch.equal(narrower.backbone.stage1[0][0].weight, model.backbone.stage1[0][0].weight)
+    assert outputs(narrower).isfinite().all()
+
+
 def test_nothing_in_common_is_an_error():
     other = ModelConfig(
         name="other", width=8, neck_cells=1, backbone_attention="none", neck_attention="none",

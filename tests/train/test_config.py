@@ -21,6 +21,7 @@ OF_OTHERS = {
     "nano_b",
     "nano_b_half",
     "nano_b_search",
+    "nano_b_stride16",
     "ablate",
     "ablate_losses",
 }
@@ -46,6 +47,9 @@ def test_every_shipped_recipe_parses(path):
         ),
         pytest.param("nano_b_stage10", "nano_b_stage9_mean", preset("nano_b"), id="the tenth keeps it"),
         pytest.param("nano_b_stage11", "nano_b_stage10", preset("nano_b"), id="and so does the eleventh"),
+        pytest.param(
+            "nano_b_stage12", "nano_b_stage11_mean", "nano_b_stage12", id="the twelfth tries another"
+        ),
         pytest.param(
             "nano_b_width", preset("nano_b"), "nano_b_stage1", id="Nano-B's layout afresh, as pruned"
         ),

@@ -20,6 +20,7 @@ from featherface.batch.rows import read_counts
 from featherface.batch.work import MODEL, STARTED, Job, Report
 from featherface.detector import Detector
 from featherface.errors import ConfigError, DataError
+from featherface.runtime import OnnxSession, open_session
 from featherface.zoo import find_model
 
 _GPU_BATCH = 8
@@ -115,9 +116,12 @@ def _prepared(request: Request) -> tuple[bytes, Job, Identity]:
         raise ConfigError(f"--batch-size {request.batch_size}: must be at least 1")
     thresholds, look = request.thresholds or {}, request.look or {}
     path = find_model(request.model)
+    session = open_session(path, threads=1)
+    if not isinstance(session, OnnxSession):
+        raise ConfigError(f"{path}: batch runs models in ONNX Runtime, which this file is not for")
     model = path.read_bytes()
     # A bad option shows here, before anything is written.
-    Detector(path, **thresholds, threads=1).detect(np.zeros((64, 64, 3), np.uint8), **look)
+    Detector(session, **thresholds).detect(np.zeros((64, 64, 3), np.uint8), **look)
     sha256 = hashlib.sha256(model).hexdigest()
     folder = os.getcwd()  # noqa: PTH109
     job = Job(

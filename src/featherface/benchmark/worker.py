@@ -66,6 +66,7 @@ def _prepare(job: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[], Any] 
     from featherface.detector import Detector
     from featherface.errors import ModelError
     from featherface.images import PAD_COLOUR, new_input, read_image, resize
+    from featherface.runtimes.card import is_openvino
 
     height, width = job["size"]
     photo = read_image(job["photo"])
@@ -77,7 +78,8 @@ def _prepare(job: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[], Any] 
         session = _session(Path(job["file"]), job["threads"], job["precision"])
     except ModelError:
         # A file with a JSON of ours is no other's, but damaged.
-        if not job["file"].endswith(".onnx") or _is_ours(Path(job["file"])):
+        file = Path(job["file"])
+        if is_openvino(file) or file.suffix != ".onnx" or _is_ours(file):
             raise
         return _foreign(job, picture), None
     multiple, fixed = session.spec.pad_multiple, session.spec.input_size

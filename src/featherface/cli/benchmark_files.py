@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from featherface.errors import ConfigError, ModelError, reason_of
-from featherface.runtimes.card import is_openvino
+from featherface.runtimes.card import checked_spec, is_openvino
 
 if TYPE_CHECKING:
     from featherface.benchmark.run import Subject
@@ -132,7 +132,6 @@ def _checked(export: _Export) -> _Export:
 def _is_there(file: Path, export: _Export) -> bool:
     """Whether the file is whole and was made from these."""
     from featherface.export.fingerprint import is_made_from
-    from featherface.runtimes.card import checked_spec
 
     try:
         return is_made_from(file, export.network, export.options) and bool(checked_spec(file))

@@ -12,7 +12,6 @@ from featherface.evaluate.onnx_size import onnx_size
 from featherface.evaluate.protocol import protocol
 from featherface.images import Image, new_input
 from featherface.runtime import open_session
-from featherface.runtimes.card import is_openvino
 from featherface.zoo import find_model, list_models
 
 
@@ -40,8 +39,7 @@ def our_candidate(model: str) -> Candidate:
         return lambda: session.run(images)
 
     shipped = {info.name: info.parameters for info in list_models()}
-    weights, operations = (
-        onnx_size(file) if file.suffix == ".onnx" and not is_openvino(file) else (None, None)
-    )
+    countable = file.suffix == ".onnx" and not session.spec.as_bytes  # by running it on floats
+    weights, operations = onnx_size(file) if countable else (None, None)
     name = model if model in shipped else file.stem
     return Candidate(name, detect, prepare, file, shipped.get(model, weights), operations)

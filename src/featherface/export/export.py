@@ -118,7 +118,7 @@ def ready_converter(model: FeatherFace, options: Options) -> Any:
 def _converter(options: Options) -> Any:
     """The module that writes the format."""
     kind = options.format
-    refuse_older_converters(kind)
+    refuse_older_converters(options)
     try:
         return importlib.import_module(f"featherface.export.{_MODULES.get(kind.name, kind.name)}")
     except ImportError as error:

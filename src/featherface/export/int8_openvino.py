@@ -102,6 +102,6 @@ def _store_integers(graph: onnx.GraphProto) -> None:
 def _read_integers(graph: onnx.GraphProto) -> None:
     """Pixels as steps of size 1, in which form OpenVINO gives them to an int8 conv; in place."""
     graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), "pixel"))
-    for node in graph.node:
-        if node.op_type == "Cast" and node.input[0] == graph.input[0].name:
-            node.CopyFrom(helper.make_node("DequantizeLinear", [node.input[0], "pixel"], list(node.output)))
+    images = graph.input[0].name  # sizes that are free are read from it, too
+    (cast,) = (node for node in graph.node if node.op_type == "Cast" and node.input[0] == images)
+    cast.CopyFrom(helper.make_node("DequantizeLinear", [images, "pixel"], list(cast.output)))

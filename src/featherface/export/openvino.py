@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from featherface.export.check import Run
-from featherface.export.int8_openvino import convert_int8
 from featherface.export.options import Options
 from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, portable, trace
 from featherface.export.torchvision_op import with_torchvision_op
@@ -26,11 +25,13 @@ def check_installed(options: Options) -> None:
 
 def convert(model: FeatherFace, target: Path, options: Options) -> None:
     """Write the .xml and the .bin beside it, or the one file in int8."""
-    import openvino
-
     if options.precision == "int8":
+        from featherface.export.int8_openvino import convert_int8  # its packages take long to import
+
         convert_int8(model, target, options)
     else:
+        import openvino
+
         openvino.save_model(_build(model, options), target, compress_to_fp16=options.precision == "fp16")
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from featherface.errors import ConfigError
 from featherface.export.layers import LITERT_GROUPS, check_groups
 from featherface.images import PAD_MULTIPLE
+from featherface.runtimes.card import OPENVINO_ONNX
 
 Precision = Literal["fp32", "fp16", "int8"]
 
@@ -49,7 +50,7 @@ FORMATS: dict[str, Format] = {
         nms=True,
         fp16=True,
         int8=True,
-        int8_suffix=".openvino.onnx",
+        int8_suffix=OPENVINO_ONNX,
         float_layers=(),
         extra="openvino",
     ),

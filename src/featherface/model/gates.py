@@ -23,23 +23,31 @@ def mean_gates(
     return mean_of(model, attentions, pictures, share)
 
 
-def silence(source: FeatherFace, target: FeatherFace, pictures: Sequence[Tensor]) -> None:
-    """Let `target`, which holds `source`'s weights, do without the attention that only `source` has.
+def take_over_gates(source: FeatherFace, target: FeatherFace, pictures: Sequence[Tensor]) -> None:
+    """Let `target`, which holds `source`'s weights, do without the attention at backbone and neck that it has not.
 
-    relu(x + attention(x)) has become relu(x) there: the convs that read it multiply their input channels by
-    1 + the mean gate on `pictures`, normalised inputs (1, 3, H, W).
+    relu(x + attention(x)) is relu(x) there, or x: the convs that read it multiply their input channels by 1 + the
+    mean gate on `pictures`, normalised inputs (1, 3, H, W). Where they read fewer channels, they hold no weights of
+    the source's and stay as they are.
     """
     gone = [
         (block, readers)
-        for (block, _), (ours, readers) in zip(
+        for (block, before), (ours, readers) in zip(
             attention_places(source), attention_places(target), strict=True
         )
-        if hasattr(block, "attention") and not hasattr(ours, "attention")
+        if hasattr(block, "attention")
+        and not hasattr(ours, "attention")
+        and _inputs(before[0]) == _inputs(readers[0])
     ]
     if gone:
         gates = mean_gates(source, [block.get_submodule("attention") for block, _ in gone], pictures)
         for (_, readers), gate in zip(gone, gates, strict=True):
             scale_inputs(readers, 1 + gate)
+
+
+def _inputs(reader: nn.Module) -> int:
+    """Channels that a plain or deformable conv reads."""
+    return next(m.in_channels for m in reader.modules() if isinstance(m, nn.Conv2d))
 
 
 def attention_places(network: FeatherFace) -> list[tuple[nn.Module, list[nn.Module]]]:

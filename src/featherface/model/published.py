@@ -72,8 +72,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """A checkpoint's tensors by name, without `module.` prefixes; unpickles tensors only."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such file") from error
+    except MemoryError:
+        raise
     except OSError as error:
         raise ModelError(f"{path}: {reason_of(error)}") from error
     except Exception as error:  # the unpickler's words: where it stumbled, or how to switch its safety off

@@ -5,7 +5,7 @@ Tensors of the same name and shape are copied. Where the layouts differ:
 - a deformable 3x3 becomes the plain 3x3 that best fits its output by least squares, layer after layer, on
   the new network's own inputs (its constant part goes into the batch norm that follows);
 - Coordinate Attention in the place of CBAM starts at CBAM's mean gate per channel;
-- where attention is left out, the convs behind it take over its mean gate per channel (see `gates`);
+- where backbone or neck have no attention any more, the convs behind it take over its mean gate per channel (`gates`);
 - convs of SSH that get fewer inputs keep the best of theirs (`low_rank`);
 - refinements start as zero (see `layers.Refinement`).
 """
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from featherface.errors import ModelError
 from featherface.model.attention import CoordinateAttention
 from featherface.model.config import ModelConfig
-from featherface.model.gates import mean_gates, silence
+from featherface.model.gates import mean_gates, take_over_gates
 from featherface.model.layers import DeformableConv2d
 from featherface.model.low_rank import with_low_rank
 from featherface.model.network import FeatherFace, build
@@ -53,7 +53,7 @@ def transplant(source: FeatherFace, config: ModelConfig, pictures: Sequence[Tens
         raise ModelError(f"nothing of {source.config.name} fits the layout of {config.name}")
     if config.neck_attention == "coordinate" and source.config.neck_attention == "cbam":
         _start_at_mean_gates(source, student, pictures)
-    silence(source, student, pictures)
+    take_over_gates(source, student, pictures)
     if config.context == "plain" and source.config.context == "deformable":
         for depth in _SSH_DEPTHS:
             _fit_convs(source, student, depth, pictures)
@@ -81,7 +81,8 @@ def _start_at_mean_gates(source: FeatherFace, student: FeatherFace, pictures: Se
         bias = torch.logit(gate.clamp(1e-4, 0.98).sqrt())
         with torch.no_grad():
             for conv in (attention.conv_h, attention.conv_w):
-                assert conv.bias is not None
+                if conv.bias is None or conv.bias.shape != bias.shape:
+                    continue  # of a narrower neck, which holds none of the source's weights
                 conv.bias.copy_(bias)
                 conv.weight.mul_(0.1)
 

@@ -18,9 +18,13 @@ def card_path(model: Path) -> Path:
     return model.with_name(f"{model.name}.json")
 
 
+OPENVINO_ONNX = ".openvino.onnx"
+"""What ends the name of an ONNX file in a form that only OpenVINO is quick with."""
+
+
 def is_openvino(path: str | Path) -> bool:
-    """Whether a model file is OpenVINO's: IR, or ONNX in a form that only it is quick with."""
-    return Path(path).name.lower().endswith((".xml", ".openvino.onnx"))
+    """Whether a model file is OpenVINO's."""
+    return Path(path).name.lower().endswith((".xml", OPENVINO_ONNX))
 
 
 def checked_spec(model: Path) -> ModelSpec:
