@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from featherface.model.weights import load_weights
 from featherface.prune.config import (
     PruneConfig,
     RefitConfig,
@@ -14,7 +15,7 @@ from featherface.prune.config import (
     load_config,
     to_toml,
 )
-from featherface.prune.layout import Rates
+from featherface.prune.layout import Rates, pruned_layout
 from featherface.train.config import load_config as load_training
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,3 +52,12 @@ def test_every_shipped_recipe_parses(name):
 def test_a_recipe_as_toml_is_the_same_recipe(recipe, tmp_path):
     (tmp_path / "again.toml").write_text(to_toml(recipe), encoding="utf-8")
     assert load_config(tmp_path / "again.toml") == recipe
+
+
+def test_what_is_cut_at_stride_32_is_what_the_twelfth_stage_begins_with():
+    recipe = load_config(ROOT / "configs" / "nano_b_stride16.toml")
+    layout = pruned_layout(
+        load_weights(ROOT / recipe.init).config, recipe.rates, recipe.name, recipe.multiple
+    )
+    wanted = load_training(ROOT / "configs" / "nano_b_stage12.toml").layout["backbone_widths"]
+    assert [list(stage) for stage in (layout.backbone_widths[0], layout.backbone_widths[2])] == wanted[::2]
