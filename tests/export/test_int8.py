@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import onnx
+import onnx.utils
 import onnxruntime
 import pytest
 import torch
@@ -304,9 +304,9 @@ def _reads_attention_as_onnx_runtime_does(graph):
     picture = resize(read_image(PHOTO), 320, 320)[None]
     seven = [node for node in graph.graph.node if node.op_type == "Conv" and _kernel(node) == [7, 7]]
     assert len(seven) == 3
-    core = openvino.Core()
+    core, extractor = openvino.Core(), onnx.utils.Extractor(graph)
     for conv in seven:
-        file = _up_to(graph, conv.output[0]).SerializeToString()
+        file = extractor.extract_model(["images"], [conv.output[0]]).SerializeToString()
         network = core.compile_model(core.read_model(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         (found,) = network([picture]).values()
         (expected,) = onnxruntime.InferenceSession(file).run(None, {"images": picture})
@@ -315,16 +315,3 @@ def _reads_attention_as_onnx_runtime_does(graph):
 
 def _kernel(node):
     return next(list(a.ints) for a in node.attribute if a.name == "kernel_shape")
-
-
-def _up_to(graph, value):
-    """The part of a graph that puts out this value."""
-    needed, nodes = {value}, []
-    for node in reversed(graph.graph.node):
-        if needed.intersection(node.output):
-            nodes.append(node)
-            needed.update(node.input)
-    constants = [tensor for tensor in graph.graph.initializer if tensor.name in needed]
-    output = onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, None)
-    part = onnx.helper.make_graph(nodes[::-1], "part", graph.graph.input, [output], constants)
-    return onnx.helper.make_model(part, opset_imports=graph.opset_import, ir_version=graph.ir_version)

@@ -22,8 +22,7 @@ from onnxruntime.quantization import (
 from featherface.export.calibration import batches
 from featherface.export.equalise import equalised
 from featherface.export.layers import GROUPS, is_in
-from featherface.export.onnx import describe
-from featherface.export.onnx_graph import add_nms, build, halve_weights, share_constants
+from featherface.export.onnx_graph import build, halve_weights, save, share_constants
 from featherface.export.options import Options
 from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS
 from featherface.model.network import FeatherFace
@@ -65,11 +64,7 @@ def convert_int8(model: FeatherFace, target: Path, options: Options) -> None:
         _drop_deltas(graph.graph)
     share_constants(graph.graph)
     halve_weights(graph.graph)
-    describe(graph, model, model.config.name)
-    if options.with_nms:
-        add_nms(graph.graph, options)
-    onnx.checker.check_model(graph)
-    onnx.save(graph, target)
+    save(graph, model, target, options)
 
 
 def quantize(source: Path, target: Path, options: Options) -> None:

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from featherface.export.calibration import batches
 from featherface.export.fake_quant import calibrate
-from featherface.export.onnx import describe, trace_onnx
-from featherface.export.onnx_graph import add_nms, share_constants
+from featherface.export.onnx import trace_onnx
+from featherface.export.onnx_graph import save, share_constants
 from featherface.export.options import Options
 from featherface.export.portable import DECODED_OUTPUTS, RAW_OUTPUTS, Decoded
 from featherface.export.quantized import QuantizedNetwork
@@ -35,11 +35,7 @@ def convert_int8(model: FeatherFace, target: Path, options: Options) -> None:
     _store_integers(graph.graph)
     _read_integers(graph.graph)
     share_constants(graph.graph)
-    describe(graph, model, model.config.name)
-    if options.with_nms:
-        add_nms(graph.graph, options)
-    onnx.checker.check_model(graph)
-    onnx.save(graph, target)
+    save(graph, model, target, options)
 
 
 def _calibrated(model: FeatherFace, options: Options) -> nn.Module:

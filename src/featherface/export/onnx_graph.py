@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,15 @@ def build(model: FeatherFace, options: Options, keep_deltas: bool = False) -> on
         halve_weights(graph.graph)
     onnx.checker.check_model(graph)
     return graph
+
+
+def save(graph: onnx.ModelProto, model: FeatherFace, target: Path, options: Options) -> None:
+    """Write a quantized graph, described, with suppression behind it when asked."""
+    describe(graph, model, model.config.name)
+    if options.with_nms:
+        add_nms(graph.graph, options)
+    onnx.checker.check_model(graph)
+    onnx.save(graph, target)
 
 
 def add_nms(graph: onnx.GraphProto, options: Options) -> None:

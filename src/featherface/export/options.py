@@ -164,9 +164,13 @@ class Options:
         """Whether pictures go in as they lie in memory, (B, H, W, 3) in uint8, which saves turning them into that."""
         return self.format.name == "openvino" and self.precision == "int8"
 
+    @property
+    def suffix(self) -> str:
+        """Of the file."""
+        return (self.precision == "int8" and self.format.int8_suffix) or self.format.suffix
+
     def file_name(self, model: str) -> str:
         """Says what is special: `v2.onnx`, `v2-int8.onnx`, `v2-640x640.tflite`."""
-        kind = self.format
         parts = [model]
         if self.precision != "fp32":
             parts.append(self.precision)
@@ -174,7 +178,7 @@ class Options:
             parts.append("nms" if self.with_nms else "decode")
         if self.input_size is not None:
             parts.append(f"{self.input_size[0]}x{self.input_size[1]}")
-        return "-".join(parts) + ((self.precision == "int8" and kind.int8_suffix) or kind.suffix)
+        return "-".join(parts) + self.suffix
 
 
 def find_format(name: str) -> Format:

@@ -20,7 +20,7 @@ _PACKAGES = (
 def refuse_older_converters(options: Options) -> None:
     """ModelError when torch, or for ONNX one of its packages, is older than what the extra `train` asks for."""
     for package, least in _LEAST.items():
-        if package == "torch" or options.file_name("").endswith(".onnx"):
+        if package == "torch" or options.suffix.endswith(".onnx"):
             refuse_older(package, "train", least)
 
 
