@@ -29,6 +29,9 @@ LAYOUTS = [
     pytest.param({"refine": True, "refine_p3": False}, id="two refinements"),
     pytest.param({"context_inputs": (8, 0, 4), "refine": True}, id="fewer inputs for SSH"),
     pytest.param({"downsample": "zero_padded"}, id="pooled against zeros"),
+    pytest.param(
+        {"refine": True, "backbone_widths": ((16, 8, 8, 16, 16), (16,), (16,))}, id="no block at stride 2"
+    ),
 ]
 
 

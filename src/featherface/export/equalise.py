@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from featherface.export.deploy import BGR_MEAN
+from featherface.model.backbone import STRIDE8_BLOCKS
 from featherface.model.fold import folded
 from featherface.model.heads import SSH
 from featherface.model.layers import ConvBN, Refinement, SeparableConv, ShuffleBlock
@@ -47,9 +48,8 @@ def equalised(model: FeatherFace, images: Iterable[NDArray[np.float32]]) -> Feat
 def _pairs(network: FeatherFace) -> Iterator[_Pair]:
     """Convs with all that read them, nothing between but ReLU, LeakyReLU or nothing."""
     backbone = network.backbone
-    early = (
-        4 if backbone.detail is not None else len(backbone.stage1)
-    )  # `detail` reads the fourth block as well
+    # `detail` reads stride 4 as well
+    early = len(backbone.stage1) - (STRIDE8_BLOCKS if backbone.detail is not None else 0)
     for blocks in (backbone.stage1[:early], backbone.stage1[early:], backbone.stage2, backbone.stage3):
         convs = [conv for block in blocks.children() for conv in _convs(block)]
         yield from ((first, (second,)) for first, second in pairwise(convs))

@@ -19,7 +19,7 @@ from featherface.export.layers import is_in
 from featherface.export.quantized_neck import QuantNeck
 from featherface.export.rewrites import FoldedShuffleBlock, class_difference, fold_shuffles
 from featherface.model.attention import CBAM, CoordinateAttention, ResidualAttention
-from featherface.model.backbone import STRIDE4_BLOCKS, MobileNetV1
+from featherface.model.backbone import STRIDE8_BLOCKS, MobileNetV1
 from featherface.model.fold import folded
 from featherface.model.heads import SSH, Head
 from featherface.model.layers import LEAKY_SLOPE, Refinement
@@ -100,7 +100,7 @@ class QuantBackbone(nn.Module):
         early = x
         for i, block in enumerate(self.stage1):
             x = block(x)
-            if i == STRIDE4_BLOCKS - 1:
+            if i == len(self.stage1) - STRIDE8_BLOCKS - 1:
                 early = x
         p3 = x if self.detail is None else self.detail(early, plus=x)
         x = p3

@@ -6,10 +6,8 @@ from torch import Tensor, nn
 
 from featherface.model.layers import ConvBN, Refinement, SeparableConv
 
-# In stage 1 the separable convs 2 and 4 halve the map (after the stem's own stride 2): 1-based positions.
-_STAGE1_STRIDED = (2, 4)
-STRIDE4_BLOCKS = 4
-"""Blocks of stage 1 up to stride 4."""
+STRIDE8_BLOCKS = 2
+"""The last blocks of stage 1, at stride 8; as many before them are at stride 4, and those before at stride 2."""
 
 
 class MobileNetV1(nn.Module):
@@ -18,19 +16,20 @@ class MobileNetV1(nn.Module):
     def __init__(self, widths: tuple[tuple[int, ...], ...], refine: bool = False) -> None:
         super().__init__()
         stage1, stage2, stage3 = widths
+        strided = (len(stage1) - 2 * STRIDE8_BLOCKS, len(stage1) - STRIDE8_BLOCKS)
         blocks: list[nn.Module] = [ConvBN(3, stage1[0], stride=2)]
         for i in range(1, len(stage1)):
-            blocks.append(SeparableConv(stage1[i - 1], stage1[i], 2 if i in _STAGE1_STRIDED else 1))
+            blocks.append(SeparableConv(stage1[i - 1], stage1[i], 2 if i in strided else 1))
         self.stage1 = nn.Sequential(*blocks)
         self.stage2 = _stage(stage1[-1], stage2)
         self.stage3 = _stage(stage2[-1], stage3)
-        self.detail = Refinement(stage1[3], stage1[-1], stride=2) if refine else None
+        self.detail = Refinement(stage1[-STRIDE8_BLOCKS - 1], stage1[-1], stride=2) if refine else None
         self.context = Refinement(stage2[-1], stage2[-1]) if refine else None
         self.out_channels = (stage1[-1], stage2[-1], stage3[-1])
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        c2: Tensor = self.stage1[:STRIDE4_BLOCKS](x)
-        c3: Tensor = self.stage1[STRIDE4_BLOCKS:](c2)
+        c2: Tensor = self.stage1[:-STRIDE8_BLOCKS](x)
+        c3: Tensor = self.stage1[-STRIDE8_BLOCKS:](c2)
         if self.detail is not None:
             c3 = c3 + self.detail(c2)
         c4: Tensor = self.stage2(c3)

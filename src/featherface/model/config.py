@@ -49,7 +49,8 @@ class ModelConfig:
         (128, 128, 128, 128, 128, 128),
         (256, 256),
     )
-    """Output channels of the stem and every separable conv, stage by stage."""
+    """Output channels of the stem and every separable conv, stage by stage. The last two of the first stage are at
+    stride 8, the two before at stride 4, the others at stride 2; of the other stages each halves its map once."""
     context_widths: tuple[int, int, int] | None = None
     """Channels of each level's context module, shuffle and heads (multiples of 4); None: all have `width`."""
     context_inputs: tuple[int, int, int] = (0, 0, 0)
@@ -75,8 +76,8 @@ class ModelConfig:
             )
         if self.neck_cells < 1:
             raise ConfigError(f"model {self.name}: neck_cells must be at least 1, not {self.neck_cells}")
-        if len(self.backbone_widths) != 3 or len(self.backbone_widths[0]) < 3:
-            raise ConfigError(f"model {self.name}: backbone_widths must hold three stages, the first from 3")
+        if len(self.backbone_widths) != 3 or len(self.backbone_widths[0]) < 5:
+            raise ConfigError(f"model {self.name}: backbone_widths must hold three stages, the first from 5")
         if any(w < 1 for stage in self.backbone_widths for w in stage):
             raise ConfigError(f"model {self.name}: backbone_widths must all be over 0")
         least = CBAM_REDUCTION if self.backbone_attention == "cbam" else 1

@@ -1,6 +1,7 @@
 """Weight surgery: a network of another layout that starts from what an existing one has learned.
 
 Tensors of the same name and shape are copied. Where the layouts differ:
+- blocks of the backbone that are left out before stride 4 are made up for by those that stay (see `shorten`);
 - parts that get wider are widened last (see `widen`), which changes no output;
 - a deformable 3x3 becomes the plain 3x3 that best fits its output by least squares, layer after layer, on
   the new network's own inputs (its constant part goes into the batch norm that follows);
@@ -26,6 +27,7 @@ from featherface.model.gates import mean_gates, take_over_gates
 from featherface.model.layers import DeformableConv2d
 from featherface.model.low_rank import with_low_rank
 from featherface.model.network import FeatherFace, build
+from featherface.model.shorten import early_layout, is_shorter, shorten
 from featherface.model.widen import WIDTHS, check_widening, is_wider, widen
 
 # Convs of SSH by depth: those of one depth see inputs that are already final.
@@ -40,6 +42,8 @@ def transplant(source: FeatherFace, config: ModelConfig, pictures: Sequence[Tens
     ModelError when nothing of the source fits the new layout, or what is wider cannot be widened.
     """
     source = source.eval()
+    if is_shorter(config, source.config):
+        return transplant(shorten(source, early_layout(config, source.config), pictures), config, pictures)
     if config.context_inputs != source.config.context_inputs:
         whole = dataclasses.replace(config, context_inputs=source.config.context_inputs)
         return with_low_rank(transplant(source, whole, pictures), config, pictures)

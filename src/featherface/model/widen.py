@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from featherface.errors import ModelError
 from featherface.model.attention import CBAM, CoordinateAttention, SharedCoordinateAttention
+from featherface.model.backbone import STRIDE8_BLOCKS
 from featherface.model.config import ModelConfig
 from featherface.model.heads import SSH
 from featherface.model.layers import (
@@ -136,7 +137,7 @@ class _Widening:
                 origin = seen[stage, i] = wider
             maps.append(origin)
         if self.target.backbone.detail is not None:
-            self._refinement("backbone.detail", seen[0, 3], maps[0])
+            self._refinement("backbone.detail", seen[0, len(old[0]) - STRIDE8_BLOCKS - 1], maps[0])
             self._refinement("backbone.context", maps[1], maps[1])
         return maps
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from featherface.errors import ConfigError
+from featherface.model.backbone import STRIDE8_BLOCKS
 from featherface.model.config import ModelConfig
 
 
@@ -45,8 +46,6 @@ class Rates:
 PARTS = tuple(field.name for field in dataclasses.fields(Rates))
 """The parts that have a rate."""
 
-_STEM_LAYERS = 4  # of stage 1: the layers that end at stride 4
-
 
 def pruned_layout(config: ModelConfig, rates: Rates, name: str, multiple: int = 8) -> ModelConfig:
     """The layout that `rates` leave of `config`, widths rounded to a `multiple` that suits the kernels.
@@ -73,8 +72,8 @@ def pruned_layout(config: ModelConfig, rates: Rates, name: str, multiple: int = 
     widths: dict[str, Any] = {
         "width": left(config.width, rates.neck, "neck"),
         "backbone_widths": (
-            stage(stage1[:_STEM_LAYERS], rates.stem, "stem")
-            + stage(stage1[_STEM_LAYERS:], rates.stage1, "stage1"),
+            stage(stage1[:-STRIDE8_BLOCKS], rates.stem, "stem")
+            + stage(stage1[-STRIDE8_BLOCKS:], rates.stage1, "stage1"),
             stage(stage2, rates.stage2, "stage2"),
             stage(stage3, rates.stage3, "stage3"),
         ),

@@ -6,6 +6,7 @@ from torch import nn
 
 from featherface.errors import ConfigError
 from featherface.model import build, preset
+from featherface.model.backbone import STRIDE8_BLOCKS
 from featherface.model.network import FeatherFace
 from featherface.train.config import TrainConfig
 from featherface.train.start import with_layout
@@ -26,7 +27,7 @@ def freeze(model: FeatherFace, config: TrainConfig) -> None:
         for name in config.trainable:
             _module(model, name).requires_grad_(True).train()
     if config.freeze_stem:
-        model.backbone.stage1[:4].requires_grad_(False).eval()
+        model.backbone.stage1[:-STRIDE8_BLOCKS].requires_grad_(False).eval()
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
