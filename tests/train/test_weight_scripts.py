@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from featherface.model import build, preset
 from featherface.model.fold import folded
 from featherface.model.weights import load_weights, save_weights
+from featherface.zoo import WEIGHTS
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -84,6 +86,42 @@ def test_a_mean_lies_between_and_keeps_what_it_is_told_to(tmp_path, other):
     for name, value in mean.items():
         share = 1 if name.startswith("heads.1.") else 0.25
         torch.testing.assert_close(value, one[name] * share + two[name] * (1 - share), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.shared
+@pytest.mark.long
+def test_scores_of_one_prior_that_are_too_low_are_raised(tmp_path, shared):
+    """As if 64 px had been taught by somebody who is never sure: what surrounds it is shown first."""
+    network = load_weights(WEIGHTS / "nano_b.safetensors")
+    with torch.no_grad():
+        network.heads[1].classes.bias[:2] += torch.tensor([1.5, -1.5])
+    save_weights(network, tmp_path / "unsure.safetensors")
+    labels = ["--data", shared / "data" / "widerface" / "train" / "label.txt", "--limit", "24"]
+    done = run(
+        "balance_scores.py", tmp_path / "unsure.safetensors", *labels, "--save", tmp_path / "even.safetensors"
+    )
+    assert done.returncode == 0, done.stderr
+    easy = [float(line.split("AP ")[1].split(" /")[0]) for line in done.stdout.splitlines() if "AP " in line]
+    assert easy[-1] > easy[0] + 1
+    before, after = load_weights(tmp_path / "unsure.safetensors"), load_weights(tmp_path / "even.safetensors")
+    slopes, shifts = (
+        torch.tensor(json.loads(line[2:]))
+        for line in done.stdout.splitlines()
+        if line.startswith(("a [", "b ["))
+    )
+    assert shifts[2] > 1
+    images = torch.randn(1, 3, 64, 64) * 40
+    with torch.no_grad():
+        (old, *others), (new, *same) = before(images), after(images)
+    kinds = torch.cat(
+        [torch.tensor([0, 1]).repeat(64), torch.tensor([2, 3]).repeat(16), torch.tensor([4, 5]).repeat(4)]
+    )
+    logits = old[0, :, 1] - old[0, :, 0]
+    torch.testing.assert_close(
+        new[0, :, 1] - new[0, :, 0], slopes[kinds] * logits + shifts[kinds], atol=0.1, rtol=0.01
+    )
+    for one, other in zip(others, same, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize(

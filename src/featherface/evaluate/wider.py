@@ -103,7 +103,7 @@ def match_all(
         rows = rows[np.argsort(-rows[:, 4], kind="stable")]
         scores = (rows[:, 4] - low) / (high - low) if high > low else np.ones(len(rows))
         face = _best_face(rows[:, :4], truth.boxes)
-        found.append(Matches(scores, face, _first(face)))
+        found.append(Matches(scores, face, first_on_face(face)))
         progress()
     return found
 
@@ -150,7 +150,8 @@ def average_precision(precision: _Floats, recall: _Floats) -> float:
     return float(np.sum((r[steps + 1] - r[steps]) * p[steps + 1]))
 
 
-def _first(face: NDArray[np.int64]) -> NDArray[np.bool_]:
+def first_on_face(face: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Of detections, best first, on these faces (-1: on none), which are the first on theirs."""
     first = np.zeros(len(face), bool)
     first[np.unique(face, return_index=True)[1]] = True
     return first & (face >= 0)
