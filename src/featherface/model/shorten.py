@@ -1,6 +1,6 @@
 """A backbone with fewer blocks up to stride 4, fitted to what those made that it lacks (Romero 2015, section 2.2).
 
-Half of a tiny network's time goes by before stride 4, where maps are large and hold few channels: a block that is left
+A third of Nano-B's time goes by up to stride 4, where maps are large and hold few channels: a block that is left
 out there pays for many channels at stride 16. Everything after stride 4 keeps its weights and sees nearly what it saw.
 """
 
