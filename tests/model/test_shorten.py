@@ -10,7 +10,7 @@ from tests.helpers.small_networks import SMALL
 
 from featherface.errors import ConfigError, ModelError
 from featherface.model import ModelConfig, build
-from featherface.model.shorten import early_layout, shorten
+from featherface.model.shorten import shorten
 from featherface.model.transplant import transplant
 from featherface.train.parameters import freeze
 
@@ -79,7 +79,7 @@ def test_surgery_shortens_and_widens_at_once(source, monkeypatch):
     wide = dataclasses.replace(SHORT, backbone_widths=((8, 12, 8, 24, 16), (24, 16), (16, 16)), width=16)
     given = list(pictures(3).split(1))
     torch.manual_seed(1)
-    narrow = shorten(source, early_layout(wide, source.config), given)
+    narrow = shorten(source, wide, given)
     torch.manual_seed(1)
     both = transplant(source, wide, given)
     assert both.config == wide

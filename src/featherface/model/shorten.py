@@ -33,8 +33,24 @@ def is_shorter(config: ModelConfig, than: ModelConfig) -> bool:
     return ours < theirs
 
 
-def early_layout(config: ModelConfig, source: ModelConfig) -> ModelConfig:
-    """`source`'s layout with `config`'s blocks before stride 4; ModelError when their last width differs."""
+def shorten(source: FeatherFace, config: ModelConfig, pictures: Sequence[Tensor]) -> FeatherFace:
+    """`source` with the blocks up to stride 4 that `config` has, fitted to `pictures`; all else is as it was.
+
+    `pictures`: normalised inputs (1, 3, H, W), all of one size. Raises ModelError when the last of those blocks has
+    another width.
+    """
+    target = build(_early_layout(config, source.config)).eval()
+    theirs, ours = source.backbone.stage1, target.backbone.stage1
+    state = {k: v for k, v in source.state_dict().items() if not k.startswith("backbone.stage1.")}
+    target.load_state_dict(state, strict=False)
+    for i in range(-STRIDE8_BLOCKS, 0):
+        ours[i].load_state_dict(theirs[i].state_dict())
+    _fit(ours[:-STRIDE8_BLOCKS], theirs[:-STRIDE8_BLOCKS], torch.cat(list(pictures)))
+    return target
+
+
+def _early_layout(config: ModelConfig, source: ModelConfig) -> ModelConfig:
+    """`source`'s layout with `config`'s blocks up to stride 4."""
     early, theirs = config.backbone_widths[0][:-STRIDE8_BLOCKS], source.backbone_widths[0]
     if early[-1] != theirs[-STRIDE8_BLOCKS - 1]:
         raise ModelError(
@@ -43,21 +59,6 @@ def early_layout(config: ModelConfig, source: ModelConfig) -> ModelConfig:
         )
     widths = ((*early, *theirs[-STRIDE8_BLOCKS:]), *source.backbone_widths[1:])
     return dataclasses.replace(source, backbone_widths=widths)
-
-
-def shorten(source: FeatherFace, config: ModelConfig, pictures: Sequence[Tensor]) -> FeatherFace:
-    """`source` with the blocks before stride 4 that `config`, else of its layout, has; they are fitted to `pictures`.
-
-    `pictures`: normalised inputs (1, 3, H, W), all of one size.
-    """
-    target = build(config).eval()
-    theirs, ours = source.backbone.stage1, target.backbone.stage1
-    state = {k: v for k, v in source.state_dict().items() if not k.startswith("backbone.stage1.")}
-    target.load_state_dict(state, strict=False)
-    for i in range(-STRIDE8_BLOCKS, 0):
-        ours[i].load_state_dict(theirs[i].state_dict())
-    _fit(ours[:-STRIDE8_BLOCKS], theirs[:-STRIDE8_BLOCKS], torch.cat(list(pictures)))
-    return target
 
 
 def _fit(student: nn.Module, teacher: nn.Module, pictures: Tensor) -> None:

@@ -27,7 +27,7 @@ from featherface.model.gates import mean_gates, take_over_gates
 from featherface.model.layers import DeformableConv2d
 from featherface.model.low_rank import with_low_rank
 from featherface.model.network import FeatherFace, build
-from featherface.model.shorten import early_layout, is_shorter, shorten
+from featherface.model.shorten import is_shorter, shorten
 from featherface.model.widen import WIDTHS, check_widening, is_wider, widen
 
 # Convs of SSH by depth: those of one depth see inputs that are already final.
@@ -43,7 +43,7 @@ def transplant(source: FeatherFace, config: ModelConfig, pictures: Sequence[Tens
     """
     source = source.eval()
     if is_shorter(config, source.config):
-        return transplant(shorten(source, early_layout(config, source.config), pictures), config, pictures)
+        return transplant(shorten(source, config, pictures), config, pictures)
     if config.context_inputs != source.config.context_inputs:
         whole = dataclasses.replace(config, context_inputs=source.config.context_inputs)
         return with_low_rank(transplant(source, whole, pictures), config, pictures)
